@@ -1,0 +1,47 @@
+"""What every command shares: flags in, one line and exit code 2 for a person's mistake."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from jaxcnn.errors import UserError
+
+
+def run(main: Callable[[list[str]], int | None], usage: Callable[[], str]) -> None:
+    """Parse the flags and call ``main`` with the words left over; never returns.
+
+    ``--help`` prints ``usage()``. Misspelt flags, missing flagfiles and every :class:`UserError`
+    print one line and exit with 2.
+    """
+    if any(word in ("-h", "--help", "-help") for word in sys.argv[1:]):
+        print(usage())
+        sys.exit(0)
+    app.run(lambda words: _guarded(main, words), flags_parser=_parse_flags)
+
+
+def reject_leftovers(words: list[str]) -> None:
+    """Raise when words that are no flags were left on the command line or in a flagfile."""
+    if words:
+        raise UserError(f"unexpected {words[0]!r}: every choice is a flag, --name=value; see --help")
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(" ".join(str(error).split()) + " See --help.")
+
+
+def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
+    try:
+        code = main(argv[1:])
+    except UserError as error:
+        fail(str(error))
+    sys.exit(code or 0)
+
+
+def fail(message: str):
+    """Print one line and exit with 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,27 @@
+"""Mistakes a person can make, said in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input from a person: a flag, a file, a folder.
+
+    The message is one line that names the thing, its value, what was expected and what to do.
+    Commands print it and exit with 2; everything else that escapes is a defect and keeps its traceback.
+    """
+
+
+def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
+    """A hint naming what is closest to ``name``, or all ``names`` when nothing is close.
+
+    >>> nearest("resnet2O", ["resnet20", "lenet5"])
+    'did you mean resnet20?'
+    >>> nearest("zzz", ["sgd", "adamw"])
+    'known: adamw, sgd'
+    """
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(names)}"
