@@ -66,5 +66,5 @@ def _literal(node: ast.expr, text: str) -> Any:
         return ast.literal_eval(node)
     except ValueError as error:
         raise UserError(
-            f"{ast.unparse(node)!r} in {text!r} is not a literal; put words in quotes, e.g. norm=\"group\""
+            f'{ast.unparse(node)!r} in {text!r} is not a literal; put words in quotes, e.g. norm="group"'
         ) from error

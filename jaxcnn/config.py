@@ -42,13 +42,20 @@ class Config:
     workdir: str = _field("", "Run", "run folder; empty: runs/DATASET-MODEL-SEED", course=False)
     seed: int = _field(0, "Run", "seed of every random draw", check="seed", lane=True)
 
-    dataset: str = _field("digits", "Data", "TFDS name[/config][:version], or a prepared folder", check="word")
+    dataset: str = _field(
+        "digits", "Data", "TFDS name[/config][:version], or a prepared folder", check="word"
+    )
     data_dir: str = _field("", "Data", "where data sets are kept; empty: TFDS's own folder", course=False)
     batch_size: int = _field(64, "Data", "examples a step", check="positive")
     augment: str = _field("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none")
     feed: str = _field("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
-    workers: int = _field(0, "Data", "processes that read for the streaming feed; 0: threads",
-                          check="not negative", course=False)
+    workers: int = _field(
+        0,
+        "Data",
+        "processes that read for the streaming feed; 0: threads",
+        check="not negative",
+        course=False,
+    )
 
     model: str = _field("resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word")
     dtype: str = _field("float32", "Model", "compute type; parameters stay float32", check="dtype")
@@ -58,20 +65,33 @@ class Config:
     optimizer: str = _field("sgd", "Optimization", "sgd or adamw", check="word")
     learning_rate: float = _field(0.1, "Optimization", "peak learning rate", check="positive", lane=True)
     momentum: float = _field(0.9, "Optimization", "SGD momentum, or AdamW's b1", check="fraction", lane=True)
-    weight_decay: float = _field(5e-4, "Optimization", "on kernels only, never biases or norms",
-                                 check="not negative", lane=True)
-    schedule: str = _field("cosine", "Optimization", "cosine, linear or constant, after the warm-up", check="word")
-    warmup: float = _field(0.1, "Optimization", "share of the steps spent warming up", check="fraction", lane=True)
-    label_smoothing: float = _field(0.0, "Optimization", "mass moved to the other classes", check="fraction", lane=True)
-    ema_decay: float = _field(0.0, "Optimization", "averaging of the weights for evaluation; 0: off",
-                              check="fraction")
+    weight_decay: float = _field(
+        5e-4, "Optimization", "on kernels only, never biases or norms", check="not negative", lane=True
+    )
+    schedule: str = _field(
+        "cosine", "Optimization", "cosine, linear or constant, after the warm-up", check="word"
+    )
+    warmup: float = _field(
+        0.1, "Optimization", "share of the steps spent warming up", check="fraction", lane=True
+    )
+    label_smoothing: float = _field(
+        0.0, "Optimization", "mass moved to the other classes", check="fraction", lane=True
+    )
+    ema_decay: float = _field(
+        0.0, "Optimization", "averaging of the weights for evaluation; 0: off", check="fraction"
+    )
     clip_norm: float = _field(0.0, "Optimization", "largest gradient norm; 0: off", check="not negative")
 
     eval_every: float = _field(1.0, "Bookkeeping", "epochs between validations", check="positive")
-    save_every: float = _field(1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False)
-    keep: int = _field(2, "Bookkeeping", "newest checkpoints kept, beside the best", check="positive", course=False)
-    log_every: int = _field(50, "Bookkeeping", "steps between logged training metrics", check="positive",
-                            course=False)
+    save_every: float = _field(
+        1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False
+    )
+    keep: int = _field(
+        2, "Bookkeeping", "newest checkpoints kept, beside the best", check="positive", course=False
+    )
+    log_every: int = _field(
+        50, "Bookkeeping", "steps between logged training metrics", check="positive", course=False
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -121,7 +141,9 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define one absl flag for each field of :class:`Config`."""
     define: dict[Any, Callable[..., Any]] = {
-        int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
     }
     for field in dataclasses.fields(Config):
         define[field.type](field.name, field.default, field.metadata["help"], flag_values=values)
