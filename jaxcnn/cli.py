@@ -2,10 +2,13 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, flags
 
 from jaxcnn.errors import UserError
+
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 
 
 def run(main: Callable[[list[str]], int | None], usage: Callable[[], str]) -> None:
@@ -37,11 +40,13 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
     try:
         code = main(argv[1:])
     except UserError as error:
-        fail(str(error))
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
     sys.exit(code or 0)
 
 
-def fail(message: str):
-    """Print one line and exit with 2."""
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Print one line and exit."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

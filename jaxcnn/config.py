@@ -29,7 +29,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "not negative": (lambda v: 0 <= v < math.inf, "0 or more"),
     "fraction": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "seed": (lambda v: 0 <= v < 2**31, "from 0 to 2147483647"),
-    "dtype": (lambda v: v in ("float32", "bfloat16", "float16"), "float32, bfloat16 or float16"),
+    "dtype": (lambda v: v in ("float32", "bfloat16"), "float32 or bfloat16"),
     "feed": (lambda v: v in ("auto", "resident", "streaming"), "auto, resident or streaming"),
     "word": (lambda v: bool(v.strip()), "a name"),
 }
@@ -47,6 +47,9 @@ class Config:
     )
     data_dir: str = _field("", "Data", "where data sets are kept; empty: TFDS's own folder", course=False)
     batch_size: int = _field(64, "Data", "examples a step", check="positive")
+    image_size: int = _field(
+        0, "Data", "resize and crop images to this many pixels; 0: as stored", check="not negative"
+    )
     augment: str = _field("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none")
     feed: str = _field("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
     workers: int = _field(
@@ -71,9 +74,7 @@ class Config:
     schedule: str = _field(
         "cosine", "Optimization", "cosine, linear or constant, after the warm-up", check="word"
     )
-    warmup: float = _field(
-        0.1, "Optimization", "share of the steps spent warming up", check="fraction", lane=True
-    )
+    warmup: float = _field(0.1, "Optimization", "share of the steps spent warming up", check="fraction")
     label_smoothing: float = _field(
         0.0, "Optimization", "mass moved to the other classes", check="fraction", lane=True
     )

@@ -11,6 +11,14 @@ class UserError(ValueError):
     Commands print it and exit with 2; everything else that escapes is a defect and keeps its traceback.
     """
 
+    exit_code = 2
+
+
+class RunFailed(UserError):
+    """Work that cannot go on though nothing was typed wrongly, such as a loss that is no longer finite."""
+
+    exit_code = 1
+
 
 def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     """A hint naming what is closest to ``name``, or all ``names`` when nothing is close.

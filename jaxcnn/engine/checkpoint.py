@@ -1,0 +1,176 @@
+"""Checkpoints that are committed whole and verified when read.
+
+Orbax writes a step atomically but does not notice changed bytes, and casts a wrong dtype in silence.
+So the digest of every array is kept inside the step it belongs to, and compared on restore.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from jaxcnn.errors import UserError
+
+Tree = TypeVar("Tree")
+STATE, DIGESTS = "state", "digests"
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be read, or does not hold what was saved."""
+
+
+def digests(tree: Any) -> dict[str, str]:
+    """SHA-256 of each array's dtype, shape and bytes, by its path in the tree.
+
+    Example:
+      >>> digests({"w": np.zeros(2, np.float32)})
+      {"['w']": 'a58c...'}
+    """
+
+    def digest(leaf: np.ndarray) -> str:
+        content = hashlib.sha256(f"{leaf.dtype}{leaf.shape}".encode())
+        content.update(np.ascontiguousarray(leaf).data if leaf.size else b"")
+        return content.hexdigest()
+
+    return {
+        jax.tree_util.keystr(path): digest(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest few, and the best by score.
+
+    Args:
+      folder: where they are kept; made when missing.
+      keep: how many of the newest stay.
+      say: told, in a line, about damage that was found.
+
+    Saving is asynchronous; :meth:`wait` or :meth:`close` before reading or leaving.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2, say: Callable[[str], None] = print) -> None:
+        self.folder = folder.absolute()
+        self._keep, self._say = keep, say
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        newest = preservation_policy.LatestN(self._keep)
+        best = preservation_policy.BestN(
+            lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
+            cleanup_tmp_directories=True,
+        )
+        return ocp.CheckpointManager(self.folder, options=options, item_names=(STATE, DIGESTS))
+
+    def steps(self) -> list[int]:
+        """The committed steps, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def score(self, step: int) -> float | None:
+        """The score a step was saved with."""
+        metrics = self._manager.metrics(step)
+        return metrics["score"] if metrics else None
+
+    def save(self, step: int, state: Any, score: float | None = None) -> None:
+        """Save in the background; ``state`` may be donated as soon as this returns."""
+        # own copies: on CPU a view of the device's buffer would keep the next step from reusing it
+        held = jax.tree.map(lambda leaf: np.array(leaf), state)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                **{STATE: ocp.args.StandardSave(held), DIGESTS: ocp.args.JsonSave(digests(held))}
+            ),
+            metrics=None if score is None else {"score": score},
+        )
+
+    def restore_newest(self, like: Tree) -> tuple[int, Tree] | None:
+        """The newest checkpoint that verifies, as ``(step, state)``; None when there is none at all.
+
+        Damaged ones newer than it are moved aside into ``damaged/``, since they will be written anew.
+
+        Args:
+          like: a state, or its ``jax.eval_shape``, of the structure, shapes and dtypes expected.
+
+        Raises:
+          UserError: there are checkpoints, and not one verifies.
+        """
+        return self._restore_first(sorted(self.steps(), reverse=True), like, set_aside=True)
+
+    def restore_best(self, like: Tree) -> tuple[int, Tree] | None:
+        """The best-scored checkpoint that verifies (the newest, where none has a score)."""
+        scored = {step: self.score(step) for step in self.steps()}
+        order = sorted(
+            scored, key=lambda step: (scored[step] is not None, scored[step] or 0.0, step), reverse=True
+        )
+        return self._restore_first(order, like, set_aside=False)
+
+    def _restore_first(self, steps: list[int], like: Tree, *, set_aside: bool) -> tuple[int, Tree] | None:
+        damaged: list[int] = []
+        for step in steps:
+            try:
+                state = self._read(step, like)
+            except Damaged as error:
+                self._say(f"checkpoint {step} is damaged ({error}); trying the one before it")
+                damaged.append(step)
+                continue
+            if damaged and set_aside:
+                self._set_aside(damaged)
+            return step, state
+        if damaged:
+            raise UserError(
+                f"{self.folder}: none of the checkpoints {steps} can be read; delete the folder to start over"
+            )
+        return None
+
+    def _read(self, step: int, like: Tree) -> Tree:
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        try:
+            found = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    **{STATE: ocp.args.StandardRestore(target), DIGESTS: ocp.args.JsonRestore()}
+                ),
+            )
+        except (
+            Exception
+        ) as error:  # whatever a flipped byte makes a reader say: it is reported, and never used
+            raise Damaged(_first_line(error)) from error
+        state, expected = found[STATE], found[DIGESTS]
+        actual = digests(state)
+        if actual != expected:
+            wrong = sorted(
+                path for path in actual.keys() | expected.keys() if actual.get(path) != expected.get(path)
+            )
+            raise Damaged(f"the bytes of {wrong[0]} changed, {len(wrong)} of {len(actual)} arrays in all")
+        return state
+
+    def _set_aside(self, steps: list[int]) -> None:
+        self._manager.close()
+        aside = self.folder.parent / "damaged"
+        aside.mkdir(exist_ok=True)
+        for step in steps:
+            shutil.rmtree(aside / str(step), ignore_errors=True)
+            shutil.move(self.folder / str(step), aside / str(step))
+        self._say(f"moved {', '.join(map(str, steps))} to {aside}")
+        self._manager = self._open()
+
+    def wait(self) -> None:
+        """Return when every save is committed."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Commit what is under way and release the folder."""
+        self._manager.close()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:120]}" if text else type(error).__name__

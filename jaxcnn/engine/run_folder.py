@@ -1,0 +1,203 @@
+"""What a run leaves on disk, and the guard that one process at a time writes it."""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from jaxcnn.config import Config, course_changes
+from jaxcnn.errors import UserError
+
+PACKAGES = (
+    "jaxcnn",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "grain",
+    "numpy",
+)
+
+
+class RunFolder:
+    """The files of one run, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.flags"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        self.environment = path / "environment.json"
+        self.result = path / "result.json"
+        self.report = path / "report.html"
+
+    @contextmanager
+    def claim(self, config: Config) -> Iterator[None]:
+        """Hold the folder for this process and this job, making it when it is new.
+
+        The lock ends with the process, however it ends.
+
+        Raises:
+          UserError: it cannot be written, holds other things, is in use, or its job took another course.
+        """
+        self._make()
+        with (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir={self.path} is in use by another process; wait for it, or use another one"
+                ) from error
+            self._check_job(config)
+            yield
+
+    def _make(self) -> None:
+        advice = "use another --workdir"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"--workdir={self.path}: a file is in the way; {advice}") from error
+        except OSError as error:
+            raise UserError(f"--workdir={self.path} cannot be made ({error.strerror}); {advice}") from error
+        if others and not self.config.exists():
+            raise UserError(
+                f"--workdir={self.path} is no run folder and not empty (it holds {others[0]}); {advice}"
+            )
+        if not os.access(self.path, os.W_OK):
+            raise UserError(f"--workdir={self.path} cannot be written; {advice}")
+
+    def _check_job(self, config: Config) -> None:
+        if not self.config.exists():
+            write_atomically(self.config, config.to_flagfile())
+            return
+        if changes := course_changes(self.read_config(), config):
+            raise UserError(
+                f"--workdir={self.path} holds another job ({'; '.join(changes)}): "
+                "set these back to resume it, or use another --workdir"
+            )
+
+    def read_config(self) -> Config:
+        """The configuration the run was started with.
+
+        Raises:
+          UserError: this is no run folder, or the file was changed into something that is no configuration.
+        """
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is no run folder: it has no {self.config.name}")
+        try:
+            return Config.from_flagfile(self.config)
+        except (UserError, flags.Error, OSError) as error:
+            raise UserError(f"{self.config} cannot be read ({error}); use another --workdir") from error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The logged metrics; a last line cut off by a kill is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def drop_rows_after(self, step: int) -> None:
+        """Forget what was logged after the step that a resume starts from."""
+        if self.metrics.exists():
+            kept = [row for row in self.rows() if row["step"] <= step]
+            write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+LOCK = ".lock"
+
+
+class MetricsLog:
+    """Appends rows to ``metrics.jsonl`` and the same numbers to TensorBoard."""
+
+    def __init__(self, folder: RunFolder, start: int) -> None:
+        from tensorboardX import SummaryWriter  # a slow import that only training needs
+
+        folder.drop_rows_after(start)
+        self._file = folder.metrics.open("a")
+        # without its own thread's queue being flushed, a kill would lose the last two minutes
+        self._events = SummaryWriter(str(folder.tensorboard), purge_step=start + 1, flush_secs=10)
+
+    def write(self, split: str, step: int, epoch: float, **values: float) -> None:
+        """One row for one split at one step."""
+        row = {
+            "step": step,
+            "epoch": round(epoch, 4),
+            "split": split,
+            **values,
+            "time": round(time.time(), 3),
+        }
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that readers find the old one or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a result depends on besides its flags: versions, device, commit, seed."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "seed": seed,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "backend": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str:
+    """The commit of the checkout this package runs from, with a mark when the tree was changed."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return run.stdout.strip() if run.returncode == 0 else "unknown"

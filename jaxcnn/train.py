@@ -1,0 +1,48 @@
+"""Train a network: ``python -m jaxcnn.train --flagfile=experiments/digits.flags``."""
+
+from absl import flags
+
+from jaxcnn import cli, config
+
+USAGE = f"""\
+usage: python -m jaxcnn.train [--flagfile=FILE] [--name=value ...]
+
+Trains one model on one data set in a run folder; the same command resumes it. Later flags win.
+{config.usage()}
+"""
+
+
+def main(words: list[str]) -> int:
+    cli.reject_leftovers(words)
+    choices = config.Config.from_flags(flags.FLAGS)
+
+    from jaxcnn.engine import loop  # after the flags: it brings JAX
+
+    folder = choices.folder()
+    command = f"python -m jaxcnn.train --flagfile={folder}/config.flags --workdir={folder}"
+    finished = (folder / "result.json").exists()
+    outcome = loop.run(choices)
+    if isinstance(outcome, loop.Interrupted):
+        print(f"stopped and saved at step {outcome.step}; resume with: {command}")
+        return 128 + outcome.signal
+
+    from jaxcnn import report
+
+    page = folder / "report.html"
+    if not page.exists():
+        report.write(folder)
+    print(
+        f"{folder} {'was finished already' if finished else 'is finished'}: test accuracy "
+        f"{outcome.test_accuracy:.2%} ({outcome.test_correct} of {outcome.test_count}), from step "
+        f"{outcome.best_step} of {outcome.steps}, which validated best at {outcome.validation_accuracy:.2%}\n"
+        f"  report       {page}\n"
+        f"  checkpoints  {folder / 'checkpoints'}\n"
+        f"  curves       tensorboard --logdir={folder / 'tensorboard'}\n"
+        f"  anew         {command}-again"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    config.define_flags()
+    cli.run(main, lambda: USAGE)
