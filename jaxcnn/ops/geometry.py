@@ -182,6 +182,8 @@ def _axis_padding(entry: Any, size: int, span: int, stride: int, dilation: int) 
                 f"{size}; use 'REPLICATE' or a smaller kernel"
             )
         return AxisPadding(low, high, _BOUNDARIES[entry])
+    if _is_sequence(entry) and len(entry) != 2:
+        raise ValueError(f"padding={entry!r}: expected a name, an int or a (low, high) pair")
     try:
         low, high = _pair(entry)
     except TypeError:
@@ -208,6 +210,16 @@ def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) 
     """
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + extent(kernel, dilation) - size, 0)
+    return total // 2, total - total // 2
+
+
+def centre_padding(size: int, target: int) -> tuple[int, int]:
+    """The (low, high) zeros that centre a smaller axis in ``target`` pixels, the odd one above; none for a larger.
+
+    >>> centre_padding(28, 32), centre_padding(48, 32)
+    ((2, 2), (0, 0))
+    """
+    total = max(target - size, 0)
     return total // 2, total - total // 2
 
 
