@@ -5,6 +5,7 @@ from jaxcnn.ops.conv import conv
 from jaxcnn.ops.dense import dense
 from jaxcnn.ops.norm import batch_moments, batch_norm, group_norm, instance_norm, layer_norm, update_running
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
+from jaxcnn.ops.shortcut import zero_pad_shortcut
 from jaxcnn.ops.stochastic import drop_path, dropout, spatial_dropout
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "max_pool",
     "spatial_dropout",
     "update_running",
+    "zero_pad_shortcut",
 ]

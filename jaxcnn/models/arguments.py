@@ -1,0 +1,49 @@
+"""What models ask of the numbers a person writes in a call string."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def whole(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number, or below ``least``.
+
+    >>> whole("num_filters", -3)
+    Traceback (most recent call last):
+    ValueError: num_filters=-3: expected 1 or more
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}={value!r}: expected a whole number")
+    if value < least:
+        raise ValueError(f"{name}={value}: expected {least} or more")
+
+
+def wholes(name: str, values: Any, least: int = 1) -> None:
+    """Refuse what is no sequence of whole numbers of ``least`` or more."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"{name}={values!r}: expected a list of whole numbers")
+    for i, value in enumerate(values):
+        whole(f"{name}[{i}]", value, least)
+
+
+def rate(name: str, value: Any) -> None:
+    """Refuse what is no probability below 1; a traced number passes.
+
+    >>> rate("dropout", 1.5)
+    Traceback (most recent call last):
+    ValueError: dropout=1.5: expected at least 0 and below 1
+    """
+    if isinstance(value, jax.Array):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: expected a number at least 0 and below 1")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}={value}: expected at least 0 and below 1")
+
+
+def flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: expected True or False")
