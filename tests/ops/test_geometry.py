@@ -106,6 +106,14 @@ def test_padding_by_axis():
 
 
 @SETTINGS
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_centre_padding_centres(size, target):
+    low, high = geometry.centre_padding(size, target)
+    assert low + size + high == max(size, target)
+    assert high - low in (0, 1)
+
+
+@SETTINGS
 @given(st.integers(1, 20), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), st.integers(1, 2))
 def test_ceil_mode_is_torchs(size, kernel, stride, padding, dilation):
     torch = pytest.importorskip("torch")

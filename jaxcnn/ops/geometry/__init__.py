@@ -1,0 +1,54 @@
+"""Sizes, padding and receptive fields: the only place that does this arithmetic.
+
+Every function but :func:`spatial_tuple` and :func:`resolve_padding` speaks of one spatial axis, in pixels,
+with the window described by ``kernel`` (taps), ``stride``, ``dilation`` (distance between taps) and
+``padding`` (pixels added below and above the axis). A window spans ``extent = (kernel - 1)·dilation + 1``
+pixels; output ``i`` reads ``i·stride - low + tap·dilation`` for each tap. Everything is Python integers, so a
+mistake is reported while tracing, never by the device.
+"""
+
+from jaxcnn.ops.geometry.field import ReceptiveField, transposed_inputs, window_inputs
+from jaxcnn.ops.geometry.padding import (
+    PADDINGS,
+    AxisPadding,
+    Padding,
+    centre_padding,
+    resolve_padding,
+    resolve_transposed_padding,
+    same_padding,
+)
+from jaxcnn.ops.geometry.size import (
+    StrideLoss,
+    adaptive_windows,
+    extent,
+    input_size,
+    kernel_size,
+    output_size,
+    overhang,
+    spatial_tuple,
+    stride_loss,
+    transposed_size,
+)
+
+__all__ = [
+    "PADDINGS",
+    "AxisPadding",
+    "Padding",
+    "ReceptiveField",
+    "StrideLoss",
+    "adaptive_windows",
+    "centre_padding",
+    "extent",
+    "input_size",
+    "kernel_size",
+    "output_size",
+    "overhang",
+    "resolve_padding",
+    "resolve_transposed_padding",
+    "same_padding",
+    "spatial_tuple",
+    "stride_loss",
+    "transposed_inputs",
+    "transposed_size",
+    "window_inputs",
+]
