@@ -23,7 +23,7 @@ class RunFailed(UserError):
 def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     """A hint naming what is closest to ``name``, or all ``names`` when nothing is close.
 
-    >>> nearest("resnet2O", ["resnet20", "lenet5"])
+    >>> nearest("resnet2O", ["resnet20", "mlp"])
     'did you mean resnet20?'
     >>> nearest("zzz", ["sgd", "adamw"])
     'known: adamw, sgd'

@@ -19,6 +19,7 @@ from jaxcnn.errors import UserError
 
 Tree = TypeVar("Tree")
 STATE, DIGESTS = "state", "digests"
+UNSCORED = float("-inf")  # never the best while any other has a score
 
 
 class Damaged(Exception):
@@ -29,13 +30,13 @@ def digests(tree: Any) -> dict[str, str]:
     """SHA-256 of each array's dtype, shape and bytes, by its path in the tree.
 
     Example:
-      >>> digests({"w": np.zeros(2, np.float32)})
-      {"['w']": 'a58c...'}
+      >>> {path: digest[:8] for path, digest in digests({"w": np.zeros(2, np.float32)}).items()}
+      {"['w']": '24e76cee'}
     """
 
     def digest(leaf: np.ndarray) -> str:
         content = hashlib.sha256(f"{leaf.dtype}{leaf.shape}".encode())
-        content.update(np.ascontiguousarray(leaf).data if leaf.size else b"")
+        content.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8))
         return content.hexdigest()
 
     return {
@@ -61,25 +62,23 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         newest = preservation_policy.LatestN(self._keep)
-        best = preservation_policy.BestN(
-            lambda metrics: metrics["score"], n=1, keep_checkpoints_without_metrics=False
-        )
+        best = preservation_policy.BestN(get_metric_fn=_score, n=1)
         options = ocp.CheckpointManagerOptions(
+            best_fn=_score,  # it decides nothing beside a policy, but without it scores are not written
             preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
             cleanup_tmp_directories=True,
         )
-        return ocp.CheckpointManager(self.folder, options=options, item_names=(STATE, DIGESTS))
+        return ocp.CheckpointManager(self.folder, options=options)
 
     def steps(self) -> list[int]:
         """The committed steps, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def score(self, step: int) -> float | None:
+    def score(self, step: int) -> float:
         """The score a step was saved with."""
-        metrics = self._manager.metrics(step)
-        return metrics["score"] if metrics else None
+        return _score(self._manager.metrics(step))
 
-    def save(self, step: int, state: Any, score: float | None = None) -> None:
+    def save(self, step: int, state: Any, score: float = UNSCORED) -> None:
         """Save in the background; ``state`` may be donated as soon as this returns."""
         # own copies: on CPU a view of the device's buffer would keep the next step from reusing it
         held = jax.tree.map(lambda leaf: np.array(leaf), state)
@@ -88,7 +87,7 @@ class Checkpoints:
             args=ocp.args.Composite(
                 **{STATE: ocp.args.StandardSave(held), DIGESTS: ocp.args.JsonSave(digests(held))}
             ),
-            metrics=None if score is None else {"score": score},
+            metrics={"score": score},
         )
 
     def restore_newest(self, like: Tree) -> tuple[int, Tree] | None:
@@ -106,10 +105,7 @@ class Checkpoints:
 
     def restore_best(self, like: Tree) -> tuple[int, Tree] | None:
         """The best-scored checkpoint that verifies (the newest, where none has a score)."""
-        scored = {step: self.score(step) for step in self.steps()}
-        order = sorted(
-            scored, key=lambda step: (scored[step] is not None, scored[step] or 0.0, step), reverse=True
-        )
+        order = sorted(self.steps(), key=lambda step: (self.score(step), step), reverse=True)
         return self._restore_first(order, like, set_aside=False)
 
     def _restore_first(self, steps: list[int], like: Tree, *, set_aside: bool) -> tuple[int, Tree] | None:
@@ -169,6 +165,10 @@ class Checkpoints:
     def close(self) -> None:
         """Commit what is under way and release the folder."""
         self._manager.close()
+
+
+def _score(metrics: Any) -> float:
+    return UNSCORED if metrics is None else metrics["score"]
 
 
 def _first_line(error: Exception) -> str:

@@ -37,7 +37,7 @@ class Job:
         self.mesh = backend.data_mesh()
         if config.batch_size % self.mesh.size:
             raise UserError(
-                f"--batch_size={config.batch_size} cannot be split over {self.mesh.size} devices; use a multiple"
+                f"--batch_size={config.batch_size}: expected a multiple of {self.mesh.size}, the devices here"
             )
         # the cheap checks first: a misspelt name should not wait for the data
         augment = data.augment.parse(config.augment)
@@ -116,7 +116,7 @@ class Job:
         )
 
     def steps_per_call(self, feed: Any) -> int:
-        """How many steps one compiled call takes; it decides rounding, so it follows from the hardware alone."""
+        """How many steps one compiled call takes; it affects rounding, so only the hardware decides it."""
         return 1 if jax.default_backend() == "cpu" or feed.data is None else STEPS_PER_CALL
 
     def compiled_steps(self, feed: Any) -> Callable[..., tuple[step.TrainState, dict[str, metrics.Mean]]]:

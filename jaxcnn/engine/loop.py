@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxcnn.config import Config
 from jaxcnn.engine import backend, metrics
-from jaxcnn.engine.checkpoint import Checkpoints
+from jaxcnn.engine.checkpoint import UNSCORED, Checkpoints
 from jaxcnn.engine.job import Job
 from jaxcnn.engine.progress import TrainingProgress
 from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment, write_atomically
@@ -130,10 +130,10 @@ def _train(job: Job, folder: RunFolder, checkpoints: Checkpoints) -> Interrupted
             if due(config.log_every):
                 record.training(step, totals)
                 totals = metrics.zero()
-            score = None
+            score = UNSCORED
             if due(config.eval_every * job.epoch_steps):
                 score = record.validation(step, state.variables())
-            if score is not None or stop or due(config.save_every * job.epoch_steps):
+            if score != UNSCORED or stop or due(config.save_every * job.epoch_steps):
                 record.flush()  # a loss that is not finite stops the run before it is saved
                 checkpoints.save(step, state, score)
             if stop and step < total:
@@ -187,11 +187,10 @@ class _Record:
         self._progress.pause(time.monotonic() - begun)
         epoch = step / self._job.epoch_steps
         self._log.write("validation", step, epoch, **values)
-        training = f"train loss {self._latest['loss']:.4f} · " if self._latest else ""
-        self._progress.say(
-            f"epoch {epoch:5.1f} · step {step:>{len(str(self._job.steps))}}/{self._job.steps} · {training}"
-            f"validation loss {values['loss']:.4f} accuracy {values['accuracy']:.2%} · {self._progress.rate()}"
-        )
+        parts = [f"epoch {epoch:5.1f}", f"step {step:>{len(str(self._job.steps))}}/{self._job.steps}"]
+        parts += [f"train loss {self._latest['loss']:.4f}"] if self._latest else []
+        parts += [f"validation loss {values['loss']:.4f} accuracy {values['accuracy']:.2%}"]
+        self._progress.say(" · ".join([*parts, self._progress.rate()]))
         return values["accuracy"]
 
 

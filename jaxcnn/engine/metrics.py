@@ -69,8 +69,8 @@ def cross_entropy(
       Losses in nats, shape (n,).
 
     Example:
-      >>> cross_entropy(jnp.zeros((1, 4)), jnp.array([2])).round(4).tolist()
-      [1.3863]
+      >>> bool(jnp.allclose(cross_entropy(jnp.zeros((1, 4)), jnp.array([2])), jnp.log(4.0)))
+      True
 
     Reference: Szegedy et al., Rethinking the Inception Architecture, 2016, section 7.
     """

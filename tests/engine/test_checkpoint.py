@@ -1,0 +1,153 @@
+"""Checkpoints come back byte for byte, or not at all."""
+
+import random
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn.engine.checkpoint import UNSCORED, Checkpoints, digests
+from jaxcnn.errors import UserError
+
+
+def make_state(step):
+    key = jax.random.key(step)
+    return {
+        "step": jnp.asarray(step, jnp.int32),
+        "w": jax.random.normal(key, (5, 3)),
+        "half": jax.random.normal(key, (4,), jnp.bfloat16),
+        "empty": {},
+        "nested": (jnp.ones(()), [jnp.arange(3)]),
+    }
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def checkpoints(tmp_path, said):
+    opened = Checkpoints(tmp_path / "run" / "checkpoints", keep=2, say=said.append)
+    yield opened
+    opened.close()
+
+
+def assert_same_bytes(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        x, y = np.asarray(x), np.asarray(y)
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
+
+
+def test_a_state_comes_back_byte_for_byte(checkpoints):
+    checkpoints.save(3, make_state(3), score=0.5)
+    checkpoints.wait()
+    step, state = checkpoints.restore_newest(jax.eval_shape(make_state, 0))
+    assert step == 3
+    assert_same_bytes(state, make_state(3))
+
+
+def test_nothing_saved_is_none(checkpoints):
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0)) is None
+
+
+def test_the_newest_and_the_best_stay(checkpoints):
+    for step, score in ((1, 0.1), (2, 0.9), (3, UNSCORED), (4, 0.2), (5, 0.3)):
+        checkpoints.save(step, make_state(step), score)
+    checkpoints.wait()
+    assert checkpoints.steps() == [2, 4, 5]
+    assert checkpoints.restore_best(jax.eval_shape(make_state, 0))[0] == 2
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 5
+
+
+def test_of_equal_scores_the_later_is_best(checkpoints):
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step), 0.5)
+    checkpoints.wait()
+    assert checkpoints.restore_best(jax.eval_shape(make_state, 0))[0] == 2
+
+
+def test_a_state_may_be_donated_at_once(checkpoints):
+    state = make_state(1)
+    expected = jax.tree.map(np.array, state)
+    checkpoints.save(1, state)
+    jax.jit(lambda s: jax.tree.map(lambda x: x * 2, s), donate_argnums=0)(state)
+    checkpoints.wait()
+    assert_same_bytes(checkpoints.restore_newest(jax.eval_shape(make_state, 0))[1], expected)
+
+
+# of the reads that Orbax has under way when one fails, some outlive its event loop
+@pytest.mark.filterwarnings("ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flipped_bit_is_noticed_and_the_one_before_is_used(checkpoints, said, seed):
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step))
+    checkpoints.wait()
+    rng = random.Random(seed)
+    files = sorted(
+        f for f in (checkpoints.folder / "2" / "state").rglob("*") if f.is_file() and f.stat().st_size
+    )
+    data = [f for f in files if "/d/" in f.as_posix()]  # array bytes; metadata may hold unused ones
+    victim = rng.choice(data)
+    content = bytearray(victim.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    victim.write_bytes(content)
+
+    step, state = checkpoints.restore_newest(jax.eval_shape(make_state, 0))
+    if step == 2:  # the flipped bit was in slack that no array reads
+        assert_same_bytes(state, make_state(2))
+    else:
+        assert step == 1
+        assert_same_bytes(state, make_state(1))
+        assert "checkpoint 2 is damaged" in said[0]
+        assert checkpoints.steps() == [1]
+        assert (checkpoints.folder.parent / "damaged" / "2").is_dir()
+        checkpoints.save(2, make_state(2))  # its place is free again
+        checkpoints.wait()
+        assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 2
+
+
+def test_a_changed_array_is_named(checkpoints, said):
+    """Swap in another step's arrays: every file is well formed, only the content is not what was saved."""
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step))
+    checkpoints.wait()
+    shutil.rmtree(checkpoints.folder / "2" / "state")
+    shutil.copytree(checkpoints.folder / "1" / "state", checkpoints.folder / "2" / "state")
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 1
+    assert "the bytes of ['half'] changed, 3 of 5 arrays in all" in said[0]
+
+
+def test_a_wrong_dtype_is_not_cast_in_silence(checkpoints, said):
+    checkpoints.save(1, make_state(1))
+    checkpoints.wait()
+    like = jax.eval_shape(make_state, 0) | {"w": jax.ShapeDtypeStruct((5, 3), jnp.bfloat16)}
+    with pytest.raises(UserError, match="none of the checkpoints"):
+        checkpoints.restore_newest(like)
+
+
+def test_a_missing_file_is_noticed(checkpoints, said):
+    checkpoints.save(1, make_state(1))
+    checkpoints.save(2, make_state(2))
+    checkpoints.wait()
+    shutil.rmtree(checkpoints.folder / "2" / "digests")
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 1
+
+
+def test_all_damaged_is_an_error_that_keeps_them(checkpoints):
+    checkpoints.save(1, make_state(1))
+    checkpoints.wait()
+    shutil.rmtree(checkpoints.folder / "1" / "state")
+    with pytest.raises(UserError, match="none of the checkpoints"):
+        checkpoints.restore_newest(jax.eval_shape(make_state, 0))
+    assert (checkpoints.folder / "1").is_dir()
+
+
+def test_digests_know_dtype_and_shape():
+    zeros = {np.zeros((2, 2), np.float32).tobytes()}
+    same_bytes = [np.zeros((2, 2), np.float32), np.zeros(4, np.float32), np.zeros(4, np.int32)]
+    assert {a.tobytes() for a in same_bytes} == zeros
+    assert len({digests({"x": a})["['x']"] for a in same_bytes}) == 3

@@ -1,0 +1,116 @@
+"""A run folder belongs to one job and one process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.config import Config
+from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment, write_atomically
+from jaxcnn.errors import UserError
+
+
+def claim(path, **choices):
+    with RunFolder(path).claim(Config(workdir=str(path), **choices)):
+        pass
+
+
+def refusal(path, **choices):
+    with pytest.raises(UserError) as caught:
+        claim(path, **choices)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_new_folder_keeps_the_config(tmp_path):
+    claim(tmp_path / "a" / "b", seed=3)
+    assert RunFolder(tmp_path / "a" / "b").read_config().seed == 3
+
+
+def test_the_same_job_may_come_back_with_other_bookkeeping(tmp_path):
+    claim(tmp_path / "run", seed=3)
+    claim(tmp_path / "run", seed=3, log_every=7)
+
+
+def test_another_job_is_refused_naming_every_change(tmp_path):
+    claim(tmp_path / "run")
+    said = refusal(tmp_path / "run", seed=1, learning_rate=0.5)
+    assert "--seed: 0 -> 1; --learning_rate: 0.1 -> 0.5" in said
+
+
+def test_a_file_in_its_place(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "a file is in the way" in refusal(tmp_path / "file")
+    assert "a file is in the way" in refusal(tmp_path / "file" / "below")
+
+
+def test_other_peoples_folders_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    assert "no run folder and not empty (it holds thesis.tex)" in refusal(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "cannot be made (Permission denied)" in refusal(tmp_path / "run")
+
+
+def test_a_place_where_no_folder_can_be():
+    assert "cannot be made" in refusal(Path("/proc/jaxcnn-run"))
+
+
+def test_a_garbled_config(tmp_path):
+    claim(tmp_path / "run")
+    RunFolder(tmp_path / "run").config.write_text("--no_such_flag=3\n")
+    assert "cannot be read" in refusal(tmp_path / "run")
+
+
+def test_one_process_at_a_time(tmp_path):
+    hold = (
+        "import sys; from jaxcnn.config import Config; from jaxcnn.engine.run_folder import RunFolder\n"
+        "from pathlib import Path\n"
+        "with RunFolder(Path(sys.argv[1])).claim(Config(workdir=sys.argv[1])):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    path = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        assert "in use by another process" in refusal(path)
+        other.kill()
+    claim(path)  # the lock died with its holder
+
+
+def test_rows_after_the_resumed_step_and_half_lines_are_dropped(tmp_path):
+    folder = RunFolder(tmp_path)
+    log = MetricsLog(folder, 0)
+    for step in (1, 2, 3):
+        log.write("train", step, step / 2, loss=1.0 / step)
+    log.close()
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 4, "lo')
+    log = MetricsLog(folder, 2)
+    log.write("train", 3, 1.5, loss=0.25)
+    log.close()
+    assert [(row["step"], row["loss"]) for row in folder.rows()] == [(1, 1.0), (2, 0.5), (3, 0.25)]
+    assert list(folder.tensorboard.glob("events.*"))
+
+
+def test_the_environment_is_told():
+    found = environment(seed=5)
+    assert found["seed"] == 5
+    assert found["backend"] == "cpu"
+    assert all(found["packages"][name] != "not installed" for name in ("jax", "flax", "optax"))
+    json.dumps(found)
+
+
+def test_atomic_writes_leave_no_temporary_behind(tmp_path):
+    write_atomically(tmp_path / "x", "1")
+    write_atomically(tmp_path / "x", "2")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "2"
