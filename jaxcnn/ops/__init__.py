@@ -7,6 +7,7 @@ from jaxcnn.ops.norm import batch_moments, batch_norm, group_norm, instance_norm
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from jaxcnn.ops.shortcut import zero_pad_shortcut
 from jaxcnn.ops.stochastic import drop_path, dropout, spatial_dropout
+from jaxcnn.ops.transpose import conv_transpose
 
 __all__ = [
     "avg_pool",
@@ -14,6 +15,7 @@ __all__ = [
     "batch_norm",
     "check",
     "conv",
+    "conv_transpose",
     "dense",
     "drop_path",
     "dropout",

@@ -56,6 +56,23 @@ def kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
     return value
 
 
+def transposed_kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
+    """The kernel of a transposed convolution as an array (*taps, channels, features / groups).
+
+    Raises:
+      TypeError: ``groups`` is not an int.
+      ValueError: wrong rank, no taps, other channels than the input, or groups that do not divide them.
+    """
+    value = jnp.asarray(value)
+    if value.ndim != x.ndim or min(value.shape) < 1 or value.shape[-2] != x.shape[-1]:
+        raise ValueError(
+            f"kernel has shape {value.shape}: expected {x.ndim - 2} spatial axes, then ({x.shape[-1]}, "
+            f"features / groups), for x of shape {x.shape}"
+        )
+    divides("groups", groups, "channels of x", x.shape[-1])
+    return value
+
+
 def divides(name: str, divisor: int, what: str, count: int) -> None:
     """Refuse a divisor that does not divide.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxcnn.ops.geometry import AxisPadding
@@ -38,3 +39,32 @@ def pad_boundary(
         widths[axis] = entry.pair
         x = jnp.pad(x, widths, mode=_NUMPY_MODES[entry.mode])
     return x, tuple(zeros)
+
+
+def take_rows(x: Array, axis: int, start: int, count: int, *, circular: bool = False) -> Array:
+    """Rows ``start`` to ``start + count - 1`` of an axis continued beyond its ends, by zeros or periodically.
+
+    Args:
+      x: any array.
+      axis: which axis.
+      start: first row; negative rows lie before the array.
+      count: rows taken.
+      circular: continue periodically.
+
+    Returns:
+      The array with ``count`` rows on that axis.
+
+    Example:
+      >>> take_rows(jnp.arange(1, 4), 0, -1, 6).tolist()
+      [0, 1, 2, 3, 0, 0]
+      >>> take_rows(jnp.arange(1, 4), 0, -1, 6, circular=True).tolist()
+      [3, 1, 2, 3, 1, 2]
+    """
+    size = x.shape[axis]
+    if circular:
+        start = start % size if start > 0 else start
+        low, high = max(-start, 0), max(start + count - size, 0)
+        x = jnp.pad(x, [(low, high) if a == axis else (0, 0) for a in range(x.ndim)], mode="wrap")
+        return lax.slice_in_dim(x, start + low, start + low + count, axis=axis)
+    edges = [(-start, start + count - size, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+    return lax.pad(x, jnp.zeros((), x.dtype), edges)

@@ -17,6 +17,7 @@ from jaxcnn.ops.geometry.padding import (
     resolve_transposed_padding,
     same_padding,
 )
+from jaxcnn.ops.geometry.phase import Phase, transposed_phases
 from jaxcnn.ops.geometry.size import (
     StrideLoss,
     adaptive_windows,
@@ -34,6 +35,7 @@ __all__ = [
     "PADDINGS",
     "AxisPadding",
     "Padding",
+    "Phase",
     "ReceptiveField",
     "StrideLoss",
     "adaptive_windows",
@@ -49,6 +51,7 @@ __all__ = [
     "spatial_tuple",
     "stride_loss",
     "transposed_inputs",
+    "transposed_phases",
     "transposed_size",
     "window_inputs",
 ]
