@@ -50,14 +50,22 @@ class Checkpoints:
     Args:
       folder: where they are kept; made when missing.
       keep: how many of the newest stay.
+      read_only: change nothing, so that a run may be looked at while it goes on.
       say: told, in a line, about damage that was found.
 
     Saving is asynchronous; :meth:`wait` or :meth:`close` before reading or leaving.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 2,
+        read_only: bool = False,
+        say: Callable[[str], None] = print,
+    ) -> None:
         self.folder = folder.absolute()
-        self._keep, self._say = keep, say
+        self._keep, self._read_only, self._say = keep, read_only, say
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
@@ -66,7 +74,9 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             best_fn=_score,  # it decides nothing beside a policy, but without it scores are not written
             preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not self._read_only,
+            read_only=self._read_only,
+            create=not self._read_only,
         )
         return ocp.CheckpointManager(self.folder, options=options)
 

@@ -61,21 +61,16 @@ class Job:
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
         )
-        mean, std = jnp.asarray(self.dataset.mean), jnp.asarray(self.dataset.std)
-
-        def standardize(images: jax.Array) -> jax.Array:
-            return (images - _like(mean, images)) / _like(std, images)
-
         self._train_step = step.make_train_step(
             self.model,
             self.optimizer,
-            prepare=lambda key, images: standardize(augment(key, as_float(images))),
+            prepare=lambda key, images: self._standardize(augment(key, _as_float(images))),
             seed=config.seed,
             label_smoothing=config.label_smoothing,
             ema_decay=config.ema_decay,
         )
         self._eval_step = jax.jit(
-            step.make_eval_step(self.model, prepare=lambda key, images: standardize(as_float(images)))
+            step.make_eval_step(self.model, prepare=lambda key, images: self.standardize(images))
         )
         self._init = functools.partial(
             step.init_state,
@@ -92,6 +87,15 @@ class Job:
                 f"--model={config.model} cannot take {config.dataset}'s images of shape "
                 f"{self.dataset.image_shape}: {str(error).splitlines()[0]}"
             ) from error
+
+    def standardize(self, images: jax.Array) -> jax.Array:
+        """uint8 images (..., c) as the model sees them: mean 0 and deviation 1 over the training split."""
+        return self._standardize(_as_float(jnp.asarray(images)))
+
+    def _standardize(self, images: jax.Array) -> jax.Array:
+        lead = (1,) * (images.ndim - 1)
+        mean, std = (jnp.asarray(value).reshape(*lead, -1) for value in (self.dataset.mean, self.dataset.std))
+        return (images - mean) / std
 
     def init_state(self) -> step.TrainState:
         """The state before the first step, on every device."""
@@ -165,13 +169,8 @@ class Job:
             yield jax.device_put(batch, sharding)
 
 
-def as_float(images: jax.Array) -> jax.Array:
-    """uint8 images as float32 in [0, 1]."""
+def _as_float(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32) / 255.0
-
-
-def _like(values: jax.Array, images: jax.Array) -> jax.Array:
-    return values.reshape((1,) * (images.ndim - 1) + (-1,))
 
 
 class TrainedRun:
@@ -186,7 +185,7 @@ class TrainedRun:
         self.config = self.folder.read_config()
         self.job = Job(self.config)
         self.dataset, self.model = self.job.dataset, self.job.model
-        checkpoints = Checkpoints(self.folder.checkpoints, keep=self.config.keep)
+        checkpoints = Checkpoints(self.folder.checkpoints, read_only=True)
         found = checkpoints.restore_best(self.job.state)
         checkpoints.close()
         if found is None:

@@ -58,10 +58,11 @@ def run(config: Config) -> Result | Interrupted:
     """
     backend.use_compilation_cache()
     folder = RunFolder(config.folder())
+    folder.check(config)
+    if folder.result.exists():
+        return Result(**json.loads(folder.result.read_text()))
+    job = Job(config)  # before the folder is touched: a wrong name leaves nothing behind
     with folder.claim(config):
-        if folder.result.exists():
-            return Result(**json.loads(folder.result.read_text()))
-        job = Job(config)
         write_atomically(folder.environment, json.dumps(environment(config.seed), indent=2) + "\n")
         checkpoints = Checkpoints(folder.checkpoints, keep=config.keep)
         try:

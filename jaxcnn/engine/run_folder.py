@@ -43,6 +43,28 @@ class RunFolder:
         self.result = path / "result.json"
         self.report = path / "report.html"
 
+    def check(self, config: Config) -> None:
+        """Whether the folder is free for this job, or this job's already; changes nothing.
+
+        Raises:
+          UserError: a file is in the way, it holds other things, or its job took another course.
+        """
+        at, advice = f"--workdir={self.path}", "use another --workdir"
+        taken = next((place for place in (self.path, *self.path.parents) if place.exists()), None)
+        if taken and not taken.is_dir():
+            raise UserError(f"{at}: the file {taken} is in the way; {advice}")
+        if not self.path.exists():
+            return
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UserError(f"{at} cannot be written; {advice}")
+        others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        if others and not self.config.exists():
+            raise UserError(f"{at} is no run folder and not empty (it holds {others[0]}); {advice}")
+        if others and (changes := course_changes(self.read_config(), config)):
+            raise UserError(
+                f"{at} holds another job ({'; '.join(changes)}): set these back to resume it, or {advice}"
+            )
+
     @contextmanager
     def claim(self, config: Config) -> Iterator[None]:
         """Hold the folder for this process and this job, making it when it is new.
@@ -50,44 +72,27 @@ class RunFolder:
         The lock ends with the process, however it ends.
 
         Raises:
-          UserError: it cannot be written, holds other things, is in use, or its job took another course.
+          UserError: see :meth:`check`; or it cannot be made, or another process holds it.
         """
-        self._make()
-        with (self.path / LOCK).open("w") as file:
+        self.check(config)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("w")
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path} cannot be made ({error.strerror}); use another --workdir"
+            ) from error
+        with lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UserError(
                     f"--workdir={self.path} is in use by another process; wait for it, or use another one"
                 ) from error
-            self._check_job(config)
+            self.check(config)  # again, now that nobody else may change it
+            if not self.config.exists():
+                write_atomically(self.config, config.to_flagfile())
             yield
-
-    def _make(self) -> None:
-        advice = "use another --workdir"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(f"--workdir={self.path}: a file is in the way; {advice}") from error
-        except OSError as error:
-            raise UserError(f"--workdir={self.path} cannot be made ({error.strerror}); {advice}") from error
-        if others and not self.config.exists():
-            raise UserError(
-                f"--workdir={self.path} is no run folder and not empty (it holds {others[0]}); {advice}"
-            )
-        if not os.access(self.path, os.W_OK):
-            raise UserError(f"--workdir={self.path} cannot be written; {advice}")
-
-    def _check_job(self, config: Config) -> None:
-        if not self.config.exists():
-            write_atomically(self.config, config.to_flagfile())
-            return
-        if changes := course_changes(self.read_config(), config):
-            raise UserError(
-                f"--workdir={self.path} holds another job ({'; '.join(changes)}): "
-                "set these back to resume it, or use another --workdir"
-            )
 
     def read_config(self) -> Config:
         """The configuration the run was started with.
@@ -192,11 +197,12 @@ def _processor() -> str:
 
 
 def _git_commit() -> str:
-    """The commit of the checkout this package runs from, with a mark when the tree was changed."""
+    """The commit of this package's checkout, else of the working folder; marked where files were changed."""
+    checkout = Path(__file__).parents[2]
     try:
         run = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False,
+            cwd=checkout if (checkout / ".git").exists() else None, capture_output=True, text=True, timeout=10, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"

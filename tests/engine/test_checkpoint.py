@@ -151,3 +151,17 @@ def test_digests_know_dtype_and_shape():
     same_bytes = [np.zeros((2, 2), np.float32), np.zeros(4, np.float32), np.zeros(4, np.int32)]
     assert {a.tobytes() for a in same_bytes} == zeros
     assert len({digests({"x": a})["['x']"] for a in same_bytes}) == 3
+
+
+def test_reading_changes_nothing(checkpoints):
+    """A run is looked at while another process is in the middle of a save."""
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step))
+    checkpoints.wait()
+    under_way = checkpoints.folder / "3.orbax-checkpoint-tmp"
+    under_way.mkdir()
+    before = sorted(checkpoints.folder.rglob("*"))
+    reader = Checkpoints(checkpoints.folder, read_only=True)
+    assert reader.restore_best(jax.eval_shape(make_state, 0))[0] == 2
+    reader.close()
+    assert sorted(checkpoints.folder.rglob("*")) == before

@@ -43,8 +43,8 @@ def test_another_job_is_refused_naming_every_change(tmp_path):
 
 def test_a_file_in_its_place(tmp_path):
     (tmp_path / "file").write_text("")
-    assert "a file is in the way" in refusal(tmp_path / "file")
-    assert "a file is in the way" in refusal(tmp_path / "file" / "below")
+    assert "is in the way" in refusal(tmp_path / "file")
+    assert "is in the way" in refusal(tmp_path / "file" / "below")
 
 
 def test_other_peoples_folders_are_left_alone(tmp_path):
