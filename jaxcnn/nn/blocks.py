@@ -89,7 +89,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        branch = DropPath(self.drop_path)(self._branch(x, train), train=train)
+        branch = DropPath(self.drop_path, name="drop_path")(self._branch(x, train), train=train)
         return choices.activation(self.activation)(branch + self._past(x, branch.shape[-1], train))
 
     def _branch(self, x: jax.Array, train: bool) -> jax.Array:

@@ -15,9 +15,7 @@ from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm
 Choice = str | Callable[..., Any]
 """A name, or the part itself."""
 
-GROUP_CHANNELS = (
-    8  # the 16-filter networks of 32-pixel images would have a single group with the usual 32 groups
-)
+GROUP_CHANNELS = 8  # the usual 32 groups do not fit networks of 16 channels
 
 NORMS: dict[str, Callable[..., nn.Module] | None] = {
     "batch": BatchNorm,

@@ -1,0 +1,134 @@
+"""The page of a run: ``python -m jaxcnn.report RUN`` writes ``RUN/report.html``."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxcnn import cli
+from jaxcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxcnn.analysis.layers import Layer
+    from jaxcnn.engine.job import TrainedRun
+
+USAGE = """\
+usage: python -m jaxcnn.report RUN
+
+Writes RUN/report.html: curves, accuracy, confusion matrix, worst errors, filters, feature maps, layers.
+"""
+
+
+def main(words: list[str]) -> int:
+    if len(words) != 1:
+        raise UserError(f"expected one run folder and got {len(words)}: python -m jaxcnn.report RUN")
+    print(write(words[0]))
+    return 0
+
+
+def write(folder: str | Path) -> Path:
+    """Write the report of a run folder, finished or not.
+
+    A finished run is judged on its test split; one that is not, on its validation split, so that nobody comes
+    to choose by the test split on the way.
+
+    Returns:
+      The page.
+
+    Raises:
+      UserError: this is no run folder, nothing is trained yet, or matplotlib is not installed.
+    """
+    import json
+
+    import numpy as np
+
+    from jaxcnn.analysis import figures, layers, page, run_page, statistics
+    from jaxcnn.engine.job import TrainedRun
+
+    figures.check_installed()
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name a run folder, e.g. one under runs/")
+    run = TrainedRun(folder)
+    finished = run.folder.result.exists()
+    environment = json.loads(run.folder.environment.read_text())
+    rows, names = run.folder.rows(), run.dataset.class_names
+    split = "test" if finished else "validation"
+    examples = run.dataset.splits[split]
+    probabilities, labels = run.predict(split)
+    predictions = np.argmax(probabilities, axis=1)
+    right = predictions == labels
+    worst = statistics.worst_errors(probabilities, labels)
+    example = examples[int(np.argmax(right))]  # the first that it knows
+    table = layers.table(run.model, example["image"].shape)
+    kernel = layers.first_kernel(run.variables, table)
+    maps = layers.feature_maps(run.model, run.variables, run.job.standardize(example["image"]))
+
+    title = f"{run.config.model} on {run.config.dataset}"
+    warning = f"Not finished: {rows[-1]['step'] if rows else run.step:,} of {run.job.steps:,} steps are done."
+    body = [
+        run_page.header(
+            title,
+            str(folder),
+            run_page.score(int(right.sum()), len(labels), split),
+            _facts(run, rows, table, environment),
+            warning=None if finished else warning,
+        ),
+        run_page.learning(rows, run.step) if rows else "",
+        run_page.confusion(labels, predictions, names, split),
+        run_page.worst(
+            [examples[int(i)]["image"] for i in worst],
+            labels[worst],
+            probabilities[worst],
+            names,
+            wrong=int(np.sum(~right)),
+        ),
+        run_page.filters(*kernel) if kernel else "",
+        run_page.feature_maps(example["image"], names[example["label"]], maps) if maps else "",
+        run_page.layer_table(table),
+        run_page.again(_commands(folder, finished), run.config.to_flagfile(), environment),
+    ]
+    page.write(run.folder.report, title, *body)
+    return run.folder.report
+
+
+def _facts(
+    run: "TrainedRun", rows: list[dict[str, Any]], table: Sequence["Layer"], environment: dict[str, Any]
+) -> list[tuple[str, Any]]:
+    from jaxcnn.analysis import layers
+    from jaxcnn.engine.progress import duration
+
+    batch, packages = run.config.batch_size, environment["packages"]
+    macs = layers.total_macs(table)
+    rates = [row["images_per_second"] for row in rows if "images_per_second" in row]
+    device = environment["processor"] if environment["backend"] == "cpu" else environment["device"]
+    count = environment["cores"] if environment["backend"] == "cpu" else environment["devices"]
+    return [
+        ("Data", f"{run.dataset.name} {run.dataset.version}"),
+        ("Examples", " · ".join(f"{len(split):,} {name}" for name, split in run.dataset.splits.items())),
+        ("Parameters", f"{sum(layer.parameters for layer in table):,}"),
+        ("MACs an image", "unknown" if macs is None else f"{macs:,}"),
+        (
+            "Training",
+            f"{run.job.steps:,} steps of {batch} · {run.job.steps / run.job.epoch_steps:.3g} epochs",
+        ),
+        ("Throughput", f"{rates[-1]:,.0f} images/s" if rates else None),
+        ("Time in steps", duration(run.job.steps * batch / rates[-1]) if rates else None),
+        ("Model shown", f"step {run.step:,}" + (", averaged weights" if run.config.ema_decay else "")),
+        ("Device", f"{device} × {count}"),
+        ("Software", " · ".join(f"{name} {packages[name]}" for name in ("jaxcnn", "jax", "flax"))),
+        ("Commit", environment["git_commit"][:10] + "-dirty" * environment["git_commit"].endswith("-dirty")),
+        ("Seed", run.config.seed),
+    ]
+
+
+def _commands(folder: Path, finished: bool) -> list[tuple[str, str]]:
+    train = f"python -m jaxcnn.train --flagfile={shlex.quote(str(folder / 'config.flags'))} --workdir="
+    again = ("Train it anew", train + shlex.quote(f"{folder}-again"))
+    resume = ("Go on with it", train + shlex.quote(str(folder)))
+    curves = ("Open its curves", f"tensorboard --logdir={shlex.quote(str(folder / 'tensorboard'))}")
+    return [again, curves] if finished else [resume, again, curves]
+
+
+if __name__ == "__main__":
+    cli.run(main, lambda: USAGE)
