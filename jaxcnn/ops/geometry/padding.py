@@ -71,7 +71,7 @@ def resolve_padding(
     return tuple(
         _axis_padding(entry, size, extent(taps, gap), stride)
         for entry, size, taps, stride, gap in zip(
-            _axis_entries(padding, ndim), sizes, kernel, strides, dilation, strict=True
+            axis_paddings(padding, ndim), sizes, kernel, strides, dilation, strict=True
         )
     )
 
@@ -110,7 +110,7 @@ def resolve_transposed_padding(
       ValueError: a name that has no transpose, an output padding that the name or stride forbids, or nothing
         left.
     """
-    entries = _axis_entries(padding, len(sizes))
+    entries = axis_paddings(padding, len(sizes))
     result = []
     for entry, n, taps, stride, gap, extra in zip(
         entries, sizes, kernel, strides, dilation, output_padding, strict=True
@@ -153,8 +153,13 @@ def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) 
     return total // 2, total - total // 2
 
 
-def _axis_entries(padding: Any, ndim: int) -> list[Any]:
-    entries = list(padding) if is_sequence(padding) else [padding] * ndim
+def axis_paddings(padding: Padding, ndim: int) -> list[Any]:
+    """One entry of a padding for each spatial axis: a name, an int or a (low, high) pair.
+
+    >>> axis_paddings("SAME", 2), axis_paddings((1, (0, 2)), 2)
+    (['SAME', 'SAME'], [1, (0, 2)])
+    """
+    entries: list[Any] = list(padding) if is_sequence(padding) else [padding] * ndim  # type: ignore[arg-type]
     if len(entries) != ndim:
         raise ValueError(
             f"padding={padding!r}: expected {ndim} entries, one for each spatial axis, each a name, "
