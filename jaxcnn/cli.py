@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from jaxcnn.errors import UserError
 
@@ -37,6 +37,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # absl's own default shows the INFO of every library
     try:
         code = main(argv[1:])
     except UserError as error:

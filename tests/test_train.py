@@ -200,7 +200,6 @@ def test_two_devices_train_as_one(whole, train, tmp_path):
         (["digits"], "unexpected 'digits'"),
         (["--workdir=README.md"], "README.md is in the way"),
         (["--workdir=tests"], "no run folder and not empty"),
-        (["--batch_size=100000"], "--batch_size=100000"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

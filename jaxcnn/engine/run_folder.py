@@ -202,8 +202,12 @@ def _git_commit() -> str:
     try:
         run = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=checkout if (checkout / ".git").exists() else None, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
+            cwd=checkout if (checkout / ".git").exists() else None,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return run.stdout.strip() if run.returncode == 0 else "unknown"
