@@ -11,6 +11,7 @@ from jaxcnn.ops.depthwise import (
     shuffled_conv,
 )
 from jaxcnn.ops.factor import Factors, factor_kernel, flattened_conv, spatially_separable_conv
+from jaxcnn.ops.local import local_conv, tiled_conv
 from jaxcnn.ops.norm import batch_moments, batch_norm, group_norm, instance_norm, layer_norm, update_running
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from jaxcnn.ops.shortcut import zero_pad_shortcut
@@ -38,12 +39,14 @@ __all__ = [
     "group_norm",
     "instance_norm",
     "layer_norm",
+    "local_conv",
     "max_pool",
     "pointwise_conv",
     "separable_conv",
     "shuffled_conv",
     "spatial_dropout",
     "spatially_separable_conv",
+    "tiled_conv",
     "update_running",
     "zero_pad_shortcut",
 ]

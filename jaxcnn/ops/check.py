@@ -45,6 +45,17 @@ def kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
         )
     if min(value.shape) < 1:
         raise ValueError(f"kernel has shape {value.shape}: expected 1 or more on every axis")
+    kernel_channels(value, x, groups)
+    return value
+
+
+def kernel_channels(value: jax.Array, x: jax.Array, groups: int) -> None:
+    """Refuse a kernel (…, channels / groups, features) that does not fit the channels of the input.
+
+    Raises:
+      TypeError: ``groups`` is not an int.
+      ValueError: channels, features and groups do not agree.
+    """
     channels, features = x.shape[-1], value.shape[-1]
     divides("groups", groups, "channels of x", channels)
     divides("groups", groups, "features of the kernel", features)
@@ -53,7 +64,6 @@ def kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
             f"kernel has shape {value.shape}: expected {channels // groups} channels before the features, "
             f"for x with {channels} channels and groups={groups}"
         )
-    return value
 
 
 def transposed_kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
@@ -94,9 +104,17 @@ def add_bias(y: jax.Array, bias: ArrayLike | None) -> jax.Array:
     """
     if bias is None:
         return y
-    bias = jnp.asarray(bias)
-    if bias.shape != y.shape[-1:]:
-        raise ValueError(
-            f"bias has shape {bias.shape}: expected ({y.shape[-1]},), one number for each feature"
-        )
+    bias = shape(bias, y.shape[-1:], "bias")
     return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def shape(value: ArrayLike, expected: tuple[int, ...], name: str) -> jax.Array:
+    """The argument as an array of exactly the expected shape.
+
+    Raises:
+      ValueError: it has another shape.
+    """
+    value = jnp.asarray(value)
+    if value.shape != expected:
+        raise ValueError(f"{name} has shape {value.shape}: expected {expected}")
+    return value
