@@ -38,7 +38,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # absl's own default shows the INFO of every library
+        logging.set_verbosity(
+            logging.ERROR
+        )  # the libraries' notes to themselves; what concerns people we say
     try:
         code = main(argv[1:])
     except UserError as error:

@@ -53,7 +53,7 @@ class Checkpoints:
       read_only: change nothing, so that a run may be looked at while it goes on.
       say: told, in a line, about damage that was found.
 
-    Saving is asynchronous; :meth:`wait` or :meth:`close` before reading or leaving.
+    Saving is asynchronous; :meth:`close` before leaving.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class Checkpoints:
         return ocp.CheckpointManager(self.folder, options=options)
 
     def steps(self) -> list[int]:
-        """The committed steps, oldest first."""
+        """The committed steps, oldest first; one that is being written is waited for."""
+        self.wait()
         return sorted(self._manager.all_steps())
 
     def score(self, step: int) -> float:

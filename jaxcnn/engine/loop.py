@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -128,15 +127,15 @@ def _train(job: Job, folder: RunFolder, checkpoints: Checkpoints) -> Interrupted
             def due(every: float, step: int = step, before: int = before) -> bool:
                 return step == total or step // every > before // every
 
-            if due(config.log_every):
+            validates = due(config.eval_every * job.epoch_steps)
+            if validates or due(config.log_every):
                 record.training(step, totals)
                 totals = metrics.zero()
-            score = UNSCORED
-            if due(config.eval_every * job.epoch_steps):
-                score = record.validation(step, state.variables())
-            if score != UNSCORED or stop or due(config.save_every * job.epoch_steps):
+            if validates or stop or due(config.save_every * job.epoch_steps):
                 record.flush()  # a loss that is not finite stops the run before it is saved
-                checkpoints.save(step, state, score)
+                with progress.pause():
+                    score = record.validation(step, state.variables()) if validates else UNSCORED
+                    checkpoints.save(step, state, score)
             if stop and step < total:
                 checkpoints.wait()
                 return Interrupted(stop[0], step)
@@ -181,11 +180,8 @@ class _Record:
 
     def validation(self, step: int, variables: Any) -> float:
         """Validate, say how it goes, and return the accuracy."""
-        self.flush()
-        begun = time.monotonic()
         found = jax.device_get(self._job.evaluate(variables, "validation"))
         values = {name: float(mean.value()) for name, mean in found.items()}
-        self._progress.pause(time.monotonic() - begun)
         epoch = step / self._job.epoch_steps
         self._log.write("validation", step, epoch, **values)
         parts = [f"epoch {epoch:5.1f}", f"step {step:>{len(str(self._job.steps))}}/{self._job.steps}"]

@@ -2,12 +2,16 @@
 
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 PLAIN_SECONDS = 15.0  # between lines when there is no terminal
+WINDOW_SECONDS = 5.0  # that the rate is over
 
 
 class TrainingProgress:
@@ -22,7 +26,8 @@ class TrainingProgress:
     def __init__(self, steps: int, start: int, batch_size: int) -> None:
         self.steps, self.start, self.batch_size = steps, start, batch_size
         self._step = start
-        self._clock: tuple[float, int] | None = None  # when the first step, which compiles, was done
+        self._first: tuple[float, int] | None = None  # when the first step, which compiles, was done
+        self._recent: deque[tuple[float, int]] = deque()  # training time and step, over the last seconds
         self._paused = 0.0
         self._spoke = time.monotonic()
         self._bar: Progress | None = None
@@ -49,16 +54,21 @@ class TrainingProgress:
         """Training has done ``step`` steps."""
         now = time.monotonic()
         self._step = step
-        if self._clock is None:
-            self._clock = (now, step)
+        self._first = self._first or (now, step)
+        self._recent.append((now - self._paused, step))
+        while len(self._recent) > 2 and self._recent[-1][0] - self._recent[1][0] >= WINDOW_SECONDS:
+            self._recent.popleft()
         if self._bar:
             self._bar.update(self._task, completed=step, rate=self.rate())
         elif now - self._spoke > PLAIN_SECONDS:
             self.say(f"step {step}/{self.steps} · {self.rate()}")
 
-    def pause(self, seconds: float) -> None:
-        """Leave time that was not training (validation, saving) out of the rate."""
-        self._paused += seconds
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Leave the time inside, which is not training (validation, saving), out of the rate."""
+        begun = time.monotonic()
+        yield
+        self._paused += time.monotonic() - begun
 
     def say(self, line: str) -> None:
         """Print a line, above the bar where there is one."""
@@ -69,18 +79,18 @@ class TrainingProgress:
             print(line, flush=True)
 
     def images_per_second(self) -> float | None:
-        """The rate since the first step; None until there is one."""
-        if self._clock is None or self._step == self._clock[1]:
+        """The rate of the last seconds; None until there is one."""
+        if len(self._recent) < 2:
             return None
-        seconds = time.monotonic() - self._clock[0] - self._paused
-        return (self._step - self._clock[1]) * self.batch_size / max(seconds, 1e-9)
+        (begun, first), (now, last) = self._recent[0], self._recent[-1]
+        return (last - first) * self.batch_size / max(now - begun, 1e-9)
 
     def rate(self) -> str:
         """Images a second, and the time left."""
         rate = self.images_per_second()
-        if rate is None:
+        if rate is None or self._first is None:
             return "measuring"
-        begun, first = self._clock or (0.0, 0)
+        begun, first = self._first
         left = (
             (time.monotonic() - begun) / (self._step - first) * (self.steps - self._step)
         )  # pauses will recur

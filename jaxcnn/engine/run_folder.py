@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags
 
+import jaxcnn
 from jaxcnn.config import Config, course_changes
 from jaxcnn.errors import UserError
 
@@ -169,7 +170,7 @@ def environment(seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {"jaxcnn": jaxcnn.__version__} | {name: metadata.version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -178,13 +179,6 @@ def environment(seed: int) -> dict[str, Any]:
         "devices": jax.device_count(),
         "git_commit": _git_commit(),
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _processor() -> str:

@@ -50,6 +50,12 @@ def test_a_state_comes_back_byte_for_byte(checkpoints):
     assert_same_bytes(state, make_state(3))
 
 
+def test_a_save_under_way_is_waited_for(checkpoints):
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step), score=0.5)
+    assert checkpoints.restore_best(jax.eval_shape(make_state, 0))[0] == 2
+
+
 def test_nothing_saved_is_none(checkpoints):
     assert checkpoints.restore_newest(jax.eval_shape(make_state, 0)) is None
 

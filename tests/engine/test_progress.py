@@ -33,10 +33,19 @@ def test_the_first_step_compiles_and_does_not_count(clock):
 def test_pauses_do_not_slow_the_rate_but_count_for_the_time_left(clock):
     with progress.TrainingProgress(steps=101, start=0, batch_size=10) as shown:
         shown.update(1)
-        clock.tick(10)
-        shown.pause(5)
+        clock.tick(5)
+        with shown.pause():
+            clock.tick(5)
         shown.update(51)
         assert shown.rate() == "100 images/s · 10 s left"
+
+
+def test_the_rate_is_that_of_the_last_seconds(clock):
+    with progress.TrainingProgress(steps=1000, start=0, batch_size=1) as shown:
+        for step in range(1, 100):
+            clock.tick(10 if step < 50 else 1)
+            shown.update(step)
+        assert shown.images_per_second() == pytest.approx(1.0)
 
 
 def test_a_resumed_run_counts_its_own_steps(clock):
