@@ -19,7 +19,6 @@ from jaxcnn.config import Config, course_changes
 from jaxcnn.errors import UserError
 
 PACKAGES = (
-    "jaxcnn",
     "jax",
     "jaxlib",
     "flax",
