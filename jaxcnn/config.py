@@ -127,7 +127,8 @@ class Config:
     @classmethod
     def from_flags(cls, values: flags.FlagValues) -> "Config":
         """The configuration that parsed flags spell."""
-        return cls(**{field.name: values[field.name].value for field in dataclasses.fields(cls)})
+        chosen: dict[str, Any] = {field.name: values[field.name].value for field in dataclasses.fields(cls)}
+        return cls(**chosen)
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:

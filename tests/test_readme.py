@@ -33,7 +33,7 @@ def test_links_lead_somewhere():
 def test_commands_name_flags_that_exist():
     from jaxcnn.config import Config
 
-    known = set(Config.__dataclass_fields__) | {"flagfile", "json"}
+    known = set(Config.__dataclass_fields__) | {"flagfile", "help"}
     for line in "\n".join(blocks("bash")).splitlines():
         if "jaxcnn.train" in line or "launch.sh train" in line:
             assert set(re.findall(r"--(\w+)", line)) <= known, line

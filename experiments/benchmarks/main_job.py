@@ -42,18 +42,20 @@ def main(words: list[str]) -> None:
 
 def startup(scratch: Path) -> dict[str, float]:
     """Seconds from the command to ``--help``, and to the first step's end, cold and warm."""
-    help_seconds, cold, warm, peak = [], [], [], []
+    help_seconds: list[float] = []
+    first_step: dict[str, list[float]] = {"cold": [], "warm": []}
+    peak = []
     for repeat in range(REPEATS.value):
         cache = scratch / f"cache-{repeat}"
         help_seconds.append(timed(["--help"], cache))
-        for kind, seconds in (("cold", cold), ("warm", warm)):
+        for kind, seconds in first_step.items():
             run = scratch / f"{kind}-{repeat}"
             seconds.append(timed([f"--flagfile={FLAGFILE.value}", f"--workdir={run}"], cache, until=run))
         peak.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
     return {
         "help_seconds": statistics.median(help_seconds),
-        "cold_first_step_seconds": statistics.median(cold),
-        "warm_first_step_seconds": statistics.median(warm),
+        "cold_first_step_seconds": statistics.median(first_step["cold"]),
+        "warm_first_step_seconds": statistics.median(first_step["warm"]),
         "peak_memory_mib": max(peak),
     }
 

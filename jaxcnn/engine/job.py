@@ -1,7 +1,7 @@
 """The parts of a run, built from its configuration."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,19 @@ class Job:
         self._eval_step = jax.jit(
             step.make_eval_step(self.model, prepare=lambda key, images: self.standardize(images))
         )
+        sizes = self.dataset.image_shape
+        image_shape = tuple(size for size in sizes if size is not None)
+        if len(image_shape) < len(sizes):
+            raise UserError(
+                f"--image_size=0: the images of {config.dataset} differ in size and make no batches; "
+                "give a size, e.g. --image_size=224"
+            )
         self._init = functools.partial(
             step.init_state,
             self.model,
             self.optimizer,
             config.seed,
-            self.dataset.image_shape,
+            image_shape,
             ema=config.ema_decay > 0,
         )
         try:
@@ -85,7 +92,7 @@ class Job:
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"--model={config.model} cannot take {config.dataset}'s images of shape "
-                f"{self.dataset.image_shape}: {str(error).splitlines()[0]}"
+                f"{image_shape}: {str(error).splitlines()[0]}"
             ) from error
 
     def standardize(self, images: jax.Array) -> jax.Array:
@@ -123,7 +130,7 @@ class Job:
         """How many steps one compiled call takes; it affects rounding, so only the hardware decides it."""
         return 1 if jax.default_backend() == "cpu" or feed.data is None else STEPS_PER_CALL
 
-    def compiled_steps(self, feed: Any) -> Callable[..., tuple[step.TrainState, dict[str, metrics.Mean]]]:
+    def compiled_steps(self, feed: Any) -> Any:
         """A jitted ``(state, totals, data, payloads) -> (state, totals)`` over stacked payloads.
 
         The state is donated.

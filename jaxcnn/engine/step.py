@@ -130,7 +130,7 @@ def make_eval_step(
 
     def eval_step(variables: Any, batch: Batch) -> tuple[Metrics, Array]:
         images = prepare(jax.random.key(0), batch["image"])
-        logits = model.apply(variables, images, train=False)
+        logits: Any = model.apply(variables, images, train=False)
         metrics = metrics_lib.classification(logits, batch["label"], batch["mask"])
         return metrics, jax.nn.softmax(logits.astype(jnp.float32))
 
