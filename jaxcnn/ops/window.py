@@ -1,38 +1,18 @@
-"""Windows sliding over spatial axes, as strided slices: one for each tap, combined axis by axis."""
+"""Windows over the spatial axes, read one tap at a time as strided slices."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxcnn.ops import check, geometry
+from jaxcnn.ops.geometry.window import Window
 from jaxcnn.ops.padding import pad_boundary
 
-
-class Window(NamedTuple):
-    """A window on one axis of an array: its taps, and the padding still to add."""
-
-    axis: int
-    size: int
-    kernel: int
-    stride: int
-    dilation: int
-    low: int
-    high: int
-    overhang: int
-    outputs: int
-
-    def taps_inside(self, low: int = 0, high: int = 0) -> list[int]:
-        """How many taps of each output lie within the input and so many pixels beside it."""
-        return [
-            sum(
-                -low <= i * self.stride - self.low + tap * self.dilation < self.size + high
-                for tap in range(self.kernel)
-            )
-            for i in range(self.outputs)
-        ]
+Windows = Mapping[int, Window]
+"""A window for each axis that is slid over; the others are left alone."""
 
 
 def slide(
@@ -43,7 +23,7 @@ def slide(
     padding: geometry.Padding = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
-) -> tuple[Array, list[Window]]:
+) -> tuple[Array, dict[int, Window]]:
     """Resolve the arguments of a pooling function.
 
     Args:
@@ -55,7 +35,10 @@ def slide(
       ceil_mode: keep a last window that hangs over the end.
 
     Returns:
-      x with all padding but zeros applied, and one :class:`Window` for each spatial axis.
+      x with all padding but zeros applied, and the window on each spatial axis.
+
+    Raises:
+      ValueError: a size is not positive, no window fits, or one would lie outside the input altogether.
     """
     x = check.image(x)
     ndim = x.ndim - 2
@@ -63,24 +46,33 @@ def slide(
     steps = kernel if strides is None else geometry.spatial_tuple(strides, ndim, "strides")
     gaps = geometry.spatial_tuple(dilation, ndim, "dilation")
     x, pairs = pad_boundary(x, geometry.resolve_padding(padding, x.shape[1:-1], kernel, steps, gaps))
-    windows = []
+    windows = {}
     for axis, (taps, step, pair, gap) in enumerate(zip(kernel, steps, pairs, gaps, strict=True), start=1):
-        size = x.shape[axis]
-        outputs = geometry.output_size(
-            size, taps, stride=step, padding=pair, dilation=gap, ceil_mode=ceil_mode
-        )
-        over = geometry.overhang(size, taps, stride=step, padding=pair, dilation=gap) if ceil_mode else 0
-        windows.append(Window(axis, size, taps, step, gap, *pair, over, outputs))
+        each = Window.fit(x.shape[axis], taps, stride=step, padding=pair, dilation=gap, ceil_mode=ceil_mode)
+        if not all(each.counts()):
+            raise ValueError(
+                f"padding={padding!r}: a window of {taps} with dilation {gap} lies in padding alone on "
+                f"spatial axis {axis - 1} of {x.shape[axis]} pixels; pad less than the window spans"
+            )
+        windows[axis] = each
     return x, windows
 
 
-def taps(x: Array, window: Window, fill: float) -> Iterator[Array]:
-    """What each tap reads at every output, one strided slice a tap; ``fill`` outside the input."""
-    widths = [(0, 0, 0)] * x.ndim
-    widths[window.axis] = (window.low, window.high + window.overhang, 0)
-    if window.low or window.high or window.overhang:
-        x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
-    for tap in range(window.kernel):
-        start = tap * window.dilation
-        stop = start + (window.outputs - 1) * window.stride + 1
-        yield jax.lax.slice_in_dim(x, start, stop, window.stride, window.axis)
+def taps(windows: Windows) -> Iterator[tuple[int, ...]]:
+    """Every tap, in scan order: the last axis fastest."""
+    return itertools.product(*(range(window.kernel) for window in windows.values()))
+
+
+def read(x: Array, windows: Windows, tap: tuple[int, ...], fill: float) -> Array:
+    """What one tap reads at every output; ``fill`` where it lies outside the input."""
+    starts, stops, strides = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    outside = [(0, 0, 0)] * x.ndim
+    for (axis, window), place in zip(windows.items(), tap, strict=True):
+        reads = window.reads(place)
+        starts[axis] = reads.start if reads.inside else 0
+        stops[axis] = starts[axis] + (reads.inside - 1) * window.stride + 1 if reads.inside else 0
+        strides[axis] = window.stride
+        outside[axis] = (reads.before, reads.after, 0)
+    inside = lax.slice(x, starts, stops, strides)
+    # A pad for each tap is fused into what reads it; one pad of all of x would be written to memory.
+    return lax.pad(inside, jnp.asarray(fill, x.dtype), outside) if any(map(any, outside)) else inside
