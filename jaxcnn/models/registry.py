@@ -99,18 +99,18 @@ def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kw
     call = callstring.parse_one(text)
     known = arguments_of(call.name)
     if call.args:
-        raise UserError(
-            f"model {text!r}: write arguments by name, e.g. {call.name}({next(iter(known))}={call.args[0]!r})"
-        )
+        example = f"{call.name}({next(iter(known))}={call.args[0]!r})"
+        raise UserError(f"model {text!r}: write arguments by name, e.g. {example}")
     given = {"num_classes": num_classes, "dtype": dtype}
-    kwargs = {key: value for key, value in given.items() if value is not None} | kwargs
-    for key in kwargs.keys() & call.kwargs.keys():
-        if (_float_type if key == "dtype" else _hashable)(kwargs[key]) != call.kwargs[key]:
+    theirs = _canonical({key: value for key, value in given.items() if value is not None} | kwargs)
+    ours = _canonical(call.kwargs)
+    for key in theirs.keys() & ours.keys():
+        if theirs[key] != ours[key]:
             raise UserError(
-                f"model {text!r}: {key} is given twice, {call.kwargs[key]!r} here and {kwargs[key]!r} by "
-                f"the caller; leave it out of the call string"
+                f"model {text!r}: {key} is given twice, {ours[key]!r} here and {theirs[key]!r} by the "
+                f"caller; leave it out of the call string"
             )
-    kwargs = call.kwargs | kwargs
+    kwargs = ours | theirs
     for key in kwargs:
         if key not in known:
             raise UserError(f"model {call.name!r} has no argument {key!r}; {nearest(key, known)}")
@@ -119,15 +119,20 @@ def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kw
         raise UserError(
             f"model {call.name!r} needs {', '.join(missing)}; write {call.name}({missing[0]}=...)"
         )
-    if kwargs.get("dtype") is not None:
-        kwargs["dtype"] = _float_type(kwargs["dtype"])
     try:
-        return _BUILDERS[call.name](**{key: _hashable(value) for key, value in kwargs.items()})
+        return _BUILDERS[call.name](**kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"model {text!r}: {error}") from error
 
 
-def _float_type(dtype: Any) -> jnp.dtype:
+def _canonical(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The dtype by its value, lists as tuples: so that equal arguments compare equal and modules hash."""
+    return {key: _float_type(value) if key == "dtype" else _tuples(value) for key, value in arguments.items()}
+
+
+def _float_type(dtype: Any) -> jnp.dtype | None:
+    if dtype is None:
+        return None
     try:
         found = jnp.dtype(dtype)
     except TypeError:
@@ -137,9 +142,8 @@ def _float_type(dtype: Any) -> jnp.dtype:
     return found
 
 
-def _hashable(value: Any) -> Any:
-    """Lists as tuples, so that modules stay hashable, as ``jax.jit`` wants static arguments."""
-    return tuple(_hashable(item) for item in value) if isinstance(value, list | tuple) else value
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _natural(name: str) -> list[tuple[str, int]]:

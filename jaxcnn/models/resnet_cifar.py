@@ -73,9 +73,7 @@ class CifarResNet(linen.Module):
         choices.activation(self.activation)
         choices.conv(self.conv)
         if choices.shortcut(self.shortcut) == "identity":
-            raise ValueError(
-                "shortcut='identity' cannot change the shape between stages; use pad or projection"
-            )
+            raise ValueError("shortcut='identity' cannot change shapes between stages; use pad or projection")
         choices.pick("head", self.head, heads.HEADS)
         arguments.rate("drop_path", self.drop_path)
         arguments.flag("zero_init", self.zero_init)
