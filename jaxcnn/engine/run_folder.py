@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -128,12 +129,18 @@ class MetricsLog:
     """Appends rows to ``metrics.jsonl`` and the same numbers to TensorBoard."""
 
     def __init__(self, folder: RunFolder, start: int) -> None:
-        from tensorboardX import SummaryWriter  # a slow import that only training needs
-
         folder.drop_rows_after(start)
         self._file = folder.metrics.open("a")
-        # without its own thread's queue being flushed, a kill would lose the last two minutes
-        self._events = SummaryWriter(str(folder.tensorboard), purge_step=start + 1, flush_secs=10)
+        self._folder, self._start = folder, start
+
+    @cached_property
+    def _events(self) -> Any:
+        from tensorboardX import (
+            SummaryWriter,
+        )  # over a second where torch is installed: not before the first step
+
+        # flushed often, or a kill would lose its last two minutes
+        return SummaryWriter(str(self._folder.tensorboard), purge_step=self._start + 1, flush_secs=10)
 
     def write(self, split: str, step: int, epoch: float, **values: float) -> None:
         """One row for one split at one step."""
@@ -151,7 +158,8 @@ class MetricsLog:
 
     def close(self) -> None:
         self._file.close()
-        self._events.close()
+        if "_events" in self.__dict__:
+            self._events.close()
 
 
 def write_atomically(path: Path, text: str) -> None:
