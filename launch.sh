@@ -70,8 +70,7 @@ setup() {
   (cd "$home" && "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 \
     -c constraints.txt -e ".[$extras]" 2>&1) | tee "$venv/setup.log" |
     sed -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p' >&2 ||
-    fail "the packages could not be installed; the end of $venv/setup.log: $(tail -n 1 "$venv/setup.log")
-(no network? pip must reach a package index once)"
+    fail "the packages could not be installed; is there a network? pip's last words: $(tail -n 1 "$venv/setup.log")"
   printf '%s\n' "$wanted" >"$stamp"
 }
 
