@@ -2,6 +2,7 @@
 
 from jaxcnn.ops import check, geometry
 from jaxcnn.ops.conv import conv
+from jaxcnn.ops.deform import deform_conv, deform_roi_pool, roi_align
 from jaxcnn.ops.dense import dense
 from jaxcnn.ops.depthwise import (
     channel_shuffle,
@@ -27,6 +28,8 @@ __all__ = [
     "check",
     "conv",
     "conv_transpose",
+    "deform_conv",
+    "deform_roi_pool",
     "dense",
     "depthwise_conv",
     "drop_path",
@@ -42,6 +45,7 @@ __all__ = [
     "local_conv",
     "max_pool",
     "pointwise_conv",
+    "roi_align",
     "separable_conv",
     "shuffled_conv",
     "spatial_dropout",

@@ -7,7 +7,7 @@ pixels; output ``i`` reads ``i·stride - low + tap·dilation`` for each tap. Eve
 mistake is reported while tracing, never by the device.
 """
 
-from jaxcnn.ops.geometry.field import ReceptiveField, transposed_inputs, window_inputs
+from jaxcnn.ops.geometry.field import ReceptiveField, tap_rows, transposed_inputs, window_inputs
 from jaxcnn.ops.geometry.padding import (
     PADDINGS,
     AxisPadding,
@@ -52,6 +52,7 @@ __all__ = [
     "same_padding",
     "spatial_tuple",
     "stride_loss",
+    "tap_rows",
     "transposed_inputs",
     "transposed_phases",
     "transposed_size",

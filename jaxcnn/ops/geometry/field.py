@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxcnn.ops.geometry.size import as_pair, extent
+from jaxcnn.ops.geometry.size import as_pair, extent, output_size
 
 
 class ReceptiveField(NamedTuple):
@@ -70,3 +70,21 @@ def transposed_inputs(
     low, _ = as_pair(padding)
     first, last = outputs
     return -((extent(kernel, dilation) - 1 - first - low) // stride), (last + low) // stride
+
+
+def tap_rows(
+    size: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+) -> list[list[int]]:
+    """The input row of every tap of every output; rows outside the input are padding.
+
+    >>> tap_rows(4, 3, stride=2, padding=1)
+    [[-1, 0, 1], [1, 2, 3]]
+    """
+    low, _ = as_pair(padding)
+    outputs = output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)
+    return [[i * stride - low + tap * dilation for tap in range(kernel)] for i in range(outputs)]
