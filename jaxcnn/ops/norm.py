@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxcnn.ops import check
+
 Convention = Literal["flax", "torch"]
 
 
@@ -135,9 +137,9 @@ def update_running(
       (Array([2.], dtype=float32), Array([3.], dtype=float32))
     """
     if convention not in ("flax", "torch"):
-        raise ValueError(f"convention is {convention!r}; write 'flax' (m·old) or 'torch' (m·batch)")
+        raise ValueError(f"convention={convention!r}: expected 'flax' (m·old) or 'torch' (m·batch)")
     if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"momentum is {momentum}; it must lie in [0, 1]")
+        raise ValueError(f"momentum={momentum}: expected 0 to 1")
     keep = momentum if convention == "flax" else 1 - momentum
     keep = jnp.where(moments.n > 0, keep, 1.0)
     batch_var = moments.var
@@ -184,9 +186,7 @@ def layer_norm(
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     positive = tuple(a + x.ndim if a < 0 else a for a in axes)
     if not axes or len(set(positive)) < len(axes) or not all(0 < a < x.ndim for a in positive):
-        raise ValueError(
-            f"axis is {axis}; name each of an input's axes 1 to {x.ndim - 1} (or -1) at most once"
-        )
+        raise ValueError(f"axis={axis!r}: expected each of the axes 1 to {x.ndim - 1}, or -1, at most once")
     mean, var, _ = _moments(x, positive)
     return _normalize(x, mean, var, scale, bias, epsilon)
 
@@ -211,7 +211,8 @@ def group_norm(
       scale: shape (c,), or None for 1.
       bias: shape (c,), or None for 0.
       groups: number of groups; divides c.
-      mask: shape (n,) or (n, *spatial), True where values count towards the statistics.
+      mask: shape (n,) or (n, *spatial), True where values count towards the statistics; other values are
+        taken for zeros.
       epsilon: added to the variance.
 
     Returns:
@@ -228,8 +229,10 @@ def group_norm(
     """
     _check_rank(x)
     channels = x.shape[-1]
-    if groups < 1 or channels % groups:
-        raise ValueError(f"groups is {groups}; it must be positive and divide the {channels} channels")
+    check.divides("groups", groups, "channels", channels)
+    mask = _expand(mask, x)
+    if mask is not None:
+        x = jnp.where(mask, x, 0)
 
     # Channels are summed first and groups among the few sums: the large array is never reshaped.
     def over_group(per_channel: Array) -> Array:
@@ -237,7 +240,7 @@ def group_norm(
         return jnp.repeat(grouped, channels // groups, axis=-1).reshape(per_channel.shape)
 
     axes = tuple(range(1, x.ndim - 1))
-    mean, var, _ = _moments(x, axes, _expand(mask, x), share=over_group)
+    mean, var, _ = _moments(x, axes, mask, share=over_group)
     return _normalize(x, mean, var, scale, bias, epsilon)
 
 
@@ -258,7 +261,8 @@ def instance_norm(
       x: values, shape (n, *spatial, c).
       scale: shape (c,), or None for 1.
       bias: shape (c,), or None for 0.
-      mask: shape (n,) or (n, *spatial), True where values count towards the statistics.
+      mask: shape (n,) or (n, *spatial), True where values count towards the statistics; other values are
+        taken for zeros.
       epsilon: added to the variance.
 
     Returns:
@@ -279,6 +283,8 @@ def instance_norm(
 def _moments(x, axes, mask=None, axis_name=None, share=lambda v: v):
     """Mean, biased variance (axes kept) and count over ``axes``; ``share`` averages statistics further."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    if mask is not None:
+        x = jnp.where(mask, x, 0)  # NaN times the gradient 0 of what is masked would still be NaN
 
     def total(values):
         values = values if mask is None else jnp.where(mask, values, 0)
@@ -323,8 +329,7 @@ def _expand(mask, x):
         return None
     if mask.shape not in (x.shape[:1], x.shape[:-1]):
         raise ValueError(
-            f"mask has shape {mask.shape}; for an input of shape {x.shape} it must be "
-            f"{x.shape[:1]} or {x.shape[:-1]}"
+            f"mask has shape {mask.shape}: expected {x.shape[:1]} or {x.shape[:-1]} for x of shape {x.shape}"
         )
     mask = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)).astype(bool)
     return jnp.broadcast_to(mask, (*x.shape[:-1], 1))
@@ -332,11 +337,9 @@ def _expand(mask, x):
 
 def _check_rank(x):
     if x.ndim < 2:
-        raise ValueError(f"x has shape {x.shape}; it must have a batch axis first and a channel axis last")
+        raise ValueError(f"x has shape {x.shape}: expected a batch axis first and a channel axis last")
 
 
 def _check_channels(name, value, x):
     if value.shape != x.shape[-1:]:
-        raise ValueError(
-            f"{name} has shape {value.shape}; for an input of shape {x.shape} it must be {x.shape[-1:]}"
-        )
+        raise ValueError(f"{name} has shape {value.shape}: expected {x.shape[-1:]} for x of shape {x.shape}")
