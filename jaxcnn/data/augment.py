@@ -136,7 +136,7 @@ def crop(pad: int) -> Transform:
 def flip(probability: float = 0.5) -> Transform:
     """Mirror left and right with some probability."""
     _check("probability", probability, most=1)
-    return lambda key, image: jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
+    return lambda key, image: jnp.where(jax.random.uniform(key) < probability, image[:, ::-1], image)
 
 
 @_transform

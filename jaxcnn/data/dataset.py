@@ -115,8 +115,7 @@ class Split:
 
     def _decoded(self, indices: Sequence[int] | np.ndarray) -> list[tuple[np.ndarray, int]]:
         chosen = np.asarray(indices) if self.indices is None else self.indices[indices]
-        return [self.decode(record) for record in self.records.__getitems__(chosen.tolist())]  # type:
-        ignore[attr - defined]
+        return [self.decode(record) for record in self.records.__getitems__(chosen.tolist())]
 
     def __getstate__(self) -> dict[str, Any]:
         """Reader processes get the way to the records, not the decoded split."""

@@ -115,6 +115,8 @@ def make_decoder(features: Any, supervised: Any, size: int | None, what: str) ->
         raise UserError(
             f"{what} has images of shape {shape} in {image!r}; expected (height, width, channels)"
         )
+    if shape[:2] == (size, size):
+        size = None
     chosen = tfds.features.FeaturesDict({image: found, label: features[label]})
     decoder = Decoder(chosen, image, label, encoded, shape[2], size)
     return decoder, shape if size is None else (size, size, shape[2])

@@ -72,7 +72,8 @@ def damage(folder: Path) -> str | None:
     except (FileNotFoundError, UnicodeDecodeError):
         return f"no {SUMS}"
     sums = {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
-    if not {"dataset_info.json", "features.json", "label.labels.txt"} <= sums.keys() or "" in sums:
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
+    if not there <= sums.keys() or "" in sums:
         return f"{SUMS} is cut short"
     for file, expected in sums.items():
         if not (folder / file).is_file():

@@ -1,9 +1,8 @@
 """Two ways to bring the same batches to the device, and exact passes for evaluation.
 
-Resident: the whole split lies on the device as uint8, a step is told which rows to take, and takes them
-  inside its own
-jitted call. Streaming: batches are read ahead by threads or processes and travel to the device one by one.
-Both follow :class:`jaxcnn.data.order.Order`, so a run does not depend on which of them it used.
+Resident: the whole split lies on the device as uint8; a step is told which rows to take, and takes them
+inside its own jitted call. Streaming: batches are read ahead by threads or processes and travel to the device
+one by one. Both follow :class:`jaxcnn.data.order.Order`, so a run does not depend on which of them it used.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from jaxcnn.data.dataset import RESIDENT_BYTES, Split
+from jaxcnn.data.dataset import Split
 from jaxcnn.data.order import Order
 from jaxcnn.errors import UserError, nearest
 
@@ -107,10 +106,10 @@ def choose_feed(split: Split, kind: str = "auto") -> str:
         raise UserError(f"feed {kind!r} is unknown; {nearest(kind, KINDS)}")
     if not split.fixed_size:
         raise UserError(
-            f"images of the {split.name} split differ in size, which makes no batch; give --image_size, say 224"
+            f"images of the {split.name} split differ in size and make no batch; give --image_size, say 224"
         )
     if kind == "auto":
-        return "resident" if split.nbytes <= RESIDENT_BYTES else "streaming"
+        return "resident" if split.fits else "streaming"
     return kind
 
 
@@ -184,18 +183,15 @@ class _Passes:
 
 
 def _ahead(read: Any, start: int, stop: int, workers: int) -> Generator[Any, None, None]:
-    """``read(start)`` … ``read(stop - 1)`` in this order, computed ahead by threads, or by processes with
-    threads.
+    """``read(start)`` … ``read(stop - 1)`` in this order, computed ahead by threads or processes.
 
     A ``MapDataset`` is a function of the index, so the order cannot depend on who reads when.
     """
     import grain
     from absl import flags
 
-    if (
-        workers and not flags.FLAGS.is_parsed()
-    ):  # grain's processes read absl flags; a library's user may have none
-        flags.FLAGS.mark_as_parsed()
+    if workers and not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain reads absl flags for its processes; a notebook has parsed none
     cores = os.cpu_count() or 1
     threads = max(1, min(_THREADS, cores // max(workers, 1)))
     batches = (

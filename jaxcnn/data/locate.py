@@ -120,7 +120,10 @@ def _how_to_prepare(name: Name, root: Path) -> str:
         return f"dataset {name.name!r} is unknown; {hint}" + (
             "" if close else ", and all of TFDS's catalogue"
         )
-    builder = tfds.builder_cls(name.name)
+    try:
+        builder = tfds.builder_cls(name.name)
+    except ImportError as error:
+        return f"dataset {name} is not prepared in {root}, and TFDS needs {error.name} to make it"
     configs = {config.name: config.version or builder.VERSION for config in builder.BUILDER_CONFIGS}
     if name.config and name.config not in configs:
         hint = nearest(name.config, configs) if configs else "it has none"

@@ -3,11 +3,10 @@
 Example ``j = t·B + i`` of a run is ``perm_e(j mod n)`` with ``e = j // n``: epoch ``e`` visits the ``n``
 examples in its own permutation, drawn from a counter-based generator keyed by ``(seed, e)``. Within an
 epoch nothing is dropped and nothing is repeated, whatever the batch size; a batch may straddle epochs.
-Nothing is remembered between calls, so a run resumes at any step.
+Nothing is remembered between steps, so a run resumes at any step.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 
@@ -33,6 +32,9 @@ class Order:
     count: int
     batch_size: int
     seed: int
+    _recent: dict[int, np.ndarray] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("batch_size", 1), ("seed", 0)):
@@ -54,11 +56,19 @@ class Order:
         pieces = []
         for epoch in range(start // self.count, (stop - 1) // self.count + 1):
             first = epoch * self.count
-            pieces.append(permutation(self.count, self.seed, epoch)[max(start - first, 0) : stop - first])
+            pieces.append(self._epoch(epoch)[max(start - first, 0) : stop - first])
         return np.concatenate(pieces)
 
+    def _epoch(self, epoch: int) -> np.ndarray:
+        """An epoch's permutation; a few are kept, since threads may be at work in neighbouring ones."""
+        found = self._recent.get(epoch)
+        if found is None:
+            if len(self._recent) >= 4:
+                self._recent.clear()
+            found = self._recent[epoch] = permutation(self.count, self.seed, epoch)
+        return found
 
-@functools.lru_cache(maxsize=8)
+
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order of one epoch.
 
@@ -68,7 +78,7 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
       epoch: which pass over the data.
 
     Returns:
-      A permutation of 0 … n − 1, int32, read-only. The generator is Philox (Salmon et al., "Parallel Random
+      A permutation of 0 … n − 1, int32. The generator is Philox (Salmon et al., "Parallel Random
       Numbers: As Easy as 1, 2, 3", 2011) with ``(seed, epoch)`` as its key.
 
     Example:
@@ -76,6 +86,4 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
       True
     """
     key = np.array([epoch, seed], np.uint64)
-    order = np.random.Generator(np.random.Philox(key=key)).permutation(count).astype(np.int32)
-    order.flags.writeable = False
-    return order
+    return np.random.Generator(np.random.Philox(key=key)).permutation(count).astype(np.int32)

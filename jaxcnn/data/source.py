@@ -11,7 +11,7 @@ from jaxcnn.data.decode import make_decoder
 from jaxcnn.errors import UserError
 
 _VALIDATION = ("validation", "val", "valid", "dev")  # what sets call that split
-_CARVED = 0.1  # of the training split, for each split that a set lacks
+_CARVED, _CARVED_MOST = 0.1, 10_000  # what a split that a set lacks takes from its training split
 
 
 def load(name: str, *, data_dir: str = "", image_size: int = 0) -> Dataset:
@@ -21,9 +21,9 @@ def load(name: str, *, data_dir: str = "", image_size: int = 0) -> Dataset:
     each, and rebuilt when damaged. All others were prepared by TFDS before, as array_record, which needs
     no TensorFlow to be read.
 
-    Every set has three splits. Where one is missing, or has no labels, a tenth of the training split takes
-    its place, chosen by a fixed permutation; a set with a validation but no test split is tested on the
-    former. What was done is in the set's ``notes``.
+    Every set has three splits. Where one is missing, or has no labels, a tenth of the training split (at
+    most 10,000 examples) takes its place, chosen by a fixed permutation; a set with a validation but no test
+    split is tested on the former. What was done is in the set's ``notes``.
 
     Args:
       name: a TFDS name ``name[/config][:version]``, or the path of a prepared folder; without a version, the
@@ -94,13 +94,23 @@ def _sources(builder: Any, folder: Path) -> dict[str, Any]:
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
     sources = {}
     for name, split in builder.info.splits.items():
-        if split.num_examples:
-            sources[name] = builder.as_data_source(name, deserialize_method=raw)
-            if missing := [path for path in map(Path, split.filepaths) if not path.is_file()]:
-                raise UserError(
-                    f"{folder} is incomplete: {missing[0].name} is missing; prepare the set again"
-                )
+        if not split.num_examples:
+            continue
+        sources[name] = builder.as_data_source(name, deserialize_method=raw)
+        missing = [path.name for path in map(Path, split.filepaths) if not path.is_file()]
+        trouble = f"{missing[0]} is missing" if missing else _reading_fails(sources[name])
+        if trouble:
+            raise UserError(f"{folder} is damaged ({trouble}); delete it and prepare the set again")
     return sources
+
+
+def _reading_fails(source: Any) -> str:
+    """Why the first record cannot be read, or nothing."""
+    try:
+        source[0]
+    except RuntimeError as error:  # array_record's, for a file that is cut short or not one of its own
+        return str(error)
+    return ""
 
 
 def _three_splits(stored: dict[str, Split], what: str) -> tuple[dict[str, Split], list[str]]:
@@ -134,8 +144,8 @@ def _three_splits(stored: dict[str, Split], what: str) -> tuple[dict[str, Split]
 
 
 def _carve(train: Split, missing: list[str], what: str) -> dict[str, Split]:
-    """Take splits out of the training split: tenths of a fixed permutation, each in stored order."""
-    count = max(1, round(_CARVED * len(train)))
+    """Take splits out of the training split: parts of a fixed permutation, each in stored order."""
+    count = min(max(1, round(_CARVED * len(train))), _CARVED_MOST)
     if len(train) <= count * len(missing):
         raise UserError(
             f"{what} has {len(train)} training examples, too few to take {' and '.join(missing)} out of"
