@@ -71,7 +71,7 @@ def write(folder: str | Path) -> Path:
             title,
             str(folder),
             run_page.score(int(right.sum()), len(labels), split),
-            _facts(run, rows, table, environment),
+            _facts(run, rows, table, environment, finished),
             warning=None if finished else warning,
         ),
         run_page.learning(rows, run.step) if rows else "",
@@ -93,16 +93,21 @@ def write(folder: str | Path) -> Path:
 
 
 def _facts(
-    run: "TrainedRun", rows: list[dict[str, Any]], table: Sequence["Layer"], environment: dict[str, Any]
+    run: "TrainedRun",
+    rows: list[dict[str, Any]],
+    table: Sequence["Layer"],
+    environment: dict[str, Any],
+    finished: bool,
 ) -> list[tuple[str, Any]]:
-    from jaxcnn.analysis import layers
+    from jaxcnn.analysis import layers, statistics
     from jaxcnn.engine.progress import duration
 
     batch, packages = run.config.batch_size, environment["packages"]
     macs = layers.total_macs(table)
-    rates = [row["images_per_second"] for row in rows if "images_per_second" in row]
-    device = environment["processor"] if environment["backend"] == "cpu" else environment["device"]
-    count = environment["cores"] if environment["backend"] == "cpu" else environment["devices"]
+    rate = statistics.throughput(rows, batch)
+    device = f"{environment['device']} × {environment['devices']}"
+    if environment["backend"] == "cpu":
+        device = f"{environment['processor']}, {environment['cores']} cores"
     return [
         ("Data", f"{run.dataset.name} {run.dataset.version}"),
         ("Examples", " · ".join(f"{len(split):,} {name}" for name, split in run.dataset.splits.items())),
@@ -112,10 +117,10 @@ def _facts(
             "Training",
             f"{run.job.steps:,} steps of {batch} · {run.job.steps / run.job.epoch_steps:.3g} epochs",
         ),
-        ("Throughput", f"{rates[-1]:,.0f} images/s" if rates else None),
-        ("Time in steps", duration(run.job.steps * batch / rates[-1]) if rates else None),
+        ("Throughput", f"{rate:,.0f} images/s" if rate else None),
+        ("Training time", duration(run.job.steps * batch / rate) if rate and finished else None),
         ("Model shown", f"step {run.step:,}" + (", averaged weights" if run.config.ema_decay else "")),
-        ("Device", f"{device} × {count}"),
+        ("Device", device),
         ("Software", " · ".join(f"{name} {packages[name]}" for name in ("jaxcnn", "jax", "flax"))),
         ("Commit", environment["git_commit"][:10] + "-dirty" * environment["git_commit"].endswith("-dirty")),
         ("Seed", run.config.seed),

@@ -67,38 +67,42 @@ def curves(
     """
     with _style():
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator, PercentFormatter
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(4.6, 2.9), layout="constrained")
         axes = figure.add_subplot()
+        drawn = []
         for one in series:
-            colour = FIRST if one.strong else SECOND
-            width, order = (1.8, 3) if one.strong else (1.2, 2)
-            axes.plot(*_thin(one.x, one.y), color=colour, lw=width, zorder=order, label=one.label)
-        low, high = _range(series)
-        axes.set_ylim(low, high)
+            colour, width, order = (FIRST, 1.8, 3) if one.strong else (SECOND, 1.2, 2)
+            drawn += axes.plot(*_thin(one.x, one.y), color=colour, lw=width, zorder=order)
+        locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
+        ticks = locator.tick_values(*_range(series))
+        room = 0.02 * (ticks[-1] - ticks[0])  # so that a line on the edge is not cut in half
+        axes.set_ylim(ticks[0] - room, ticks[-1] + room)
+        axes.set_yticks(ticks)
         axes.set_xlim(0, max((x for one in series for x in one.x), default=1))
         if mark is not None:
             axes.axvline(mark, color=MUTED, lw=0.8, ls=(0, (2, 3)), zorder=1)
         axes.set_xlabel(x_label)
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=len(series), frameon=False, handlelength=1.2
-        )
+        place: dict[str, Any] = {
+            "loc": "lower left",
+            "bbox_to_anchor": (-0.02, 1),
+            "ncols": max(1, len(drawn)),
+        }
+        axes.legend(drawn, [one.label for one in series], frameon=False, handlelength=1.2, **place)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            axes.yaxis.set_major_formatter(lambda y, _: f"{round(100 * y, 6):g}%")
         return _svg(figure, salt=repr((series, x_label)))
 
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
-    """The values that matter with a little room: those after the first fifth of the horizontal axis."""
+    """The values that matter: those after the first fifth of the horizontal axis."""
     end = max((x for one in series for x in one.x), default=1.0)
     values = [y for one in series for x, y in zip(one.x, one.y, strict=True) if x >= end / 5]
     values = [y for y in values if np.isfinite(y)] or [0.0, 1.0]
     low, high = min(values), max(values)
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
+    return (low, high) if high > low else (low - 0.01, high)
 
 
 def _thin(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -118,6 +122,7 @@ def _style() -> Iterator[None]:
 
     settings: dict[str, Any] = {
         "svg.fonttype": "none",
+        "text.parse_math": False,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the layout is the same everywhere
         "font.size": 9,

@@ -1,8 +1,9 @@
 """What counts of right and wrong answers say."""
 
 import math
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,6 +62,31 @@ def wilson(correct: int, count: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if correct == 0 else centre - spread
     high = 1.0 if correct == count else centre + spread
     return Interval(low, high)
+
+
+def throughput(rows: Sequence[Mapping[str, Any]], batch_size: int) -> float | None:
+    """Images a second over a whole run: all images by all the time they took.
+
+    Args:
+      rows: logged metrics; those of training that have ``images_per_second`` count with the steps they cover.
+      batch_size: images a step.
+
+    Returns:
+      The rate; None where nothing was measured.
+
+    Example:
+      >>> rows = [{"split": "train", "step": step, "images_per_second": 10 * step} for step in (1, 2)]
+      >>> round(throughput(rows, batch_size=60), 3)
+      13.333
+    """
+    images, seconds, before = 0.0, 0.0, 0
+    for row in rows:
+        if row["split"] == "train":
+            if rate := row.get("images_per_second"):
+                images += (row["step"] - before) * batch_size
+                seconds += (row["step"] - before) * batch_size / rate
+            before = row["step"]
+    return images / seconds if seconds else None
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
