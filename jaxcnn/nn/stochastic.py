@@ -40,3 +40,13 @@ class DropPath(_Drop):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         return x if self._idle(train) else ops.drop_path(self.make_rng("dropout"), x, self.rate)
+
+
+class DropBlock(_Drop):
+    """Module form of :func:`jaxcnn.ops.drop_block`."""
+
+    block: int = 7
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        return x if self._idle(train) else ops.drop_block(self.make_rng("dropout"), x, self.rate, self.block)

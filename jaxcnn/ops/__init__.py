@@ -16,7 +16,7 @@ from jaxcnn.ops.local import local_conv, tiled_conv
 from jaxcnn.ops.norm import batch_moments, batch_norm, group_norm, instance_norm, layer_norm, update_running
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from jaxcnn.ops.shortcut import zero_pad_shortcut
-from jaxcnn.ops.stochastic import drop_path, dropout, spatial_dropout
+from jaxcnn.ops.stochastic import drop_block, drop_path, dropout, spatial_dropout
 from jaxcnn.ops.transpose import conv_transpose
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "deform_roi_pool",
     "dense",
     "depthwise_conv",
+    "drop_block",
     "drop_path",
     "dropout",
     "factor_kernel",

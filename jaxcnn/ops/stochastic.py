@@ -1,8 +1,12 @@
 """Layers that drop at random and keep the expectation: E[y] = x. Each takes the key it draws from."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxcnn.ops import check, geometry
 
 Rate = float | Float[Array, ""]
 
@@ -92,25 +96,68 @@ def drop_path(key: PRNGKeyArray, x: Float[Array, "n *rest"], rate: Rate) -> Floa
     return _drop(key, x, rate, (x.shape[0], *(1,) * (x.ndim - 1)))
 
 
+def drop_block(
+    key: PRNGKeyArray, x: Float[Array, "n *spatial c"], rate: Rate, block: int = 7
+) -> Float[Array, "n *spatial c"]:
+    """Zero square blocks of each feature map.
+
+    y = x · m / (1 − rate), where m = 0 wherever one of the blocks of side b, drawn independently at every
+    place with probability γ, covers a position. Every position is covered by b^d possible places, those that
+    hang over the border included, so γ = 1 − (1 − rate)^(1/b^d) drops each position with probability ``rate``
+    exactly, and E[y] = x exactly. The paper draws only blocks that fit and rescales by the fraction that
+    happened to be kept, which is right on average over positions; where blocks are small the two agree.
+
+    Args:
+      key: PRNG key; one of its own for every call.
+      x: shape (n, *spatial, c).
+      rate: probability of dropping a position, in [0, 1]; may be traced, as when it grows during training.
+      block: side of a block in pixels.
+
+    Returns:
+      Values, shape and dtype of x.
+
+    Raises:
+      ValueError: a rate outside [0, 1], a block below 1, or x without spatial axes.
+
+    Example:
+      >>> y = drop_block(jax.random.key(0), jnp.ones((8, 6, 6, 1)), 0.5, block=3)
+      >>> sorted(set(y.ravel().tolist()))
+      [0.0, 2.0]
+
+    Paper: Ghiasi, Lin and Le, "DropBlock", 2018, arXiv:1810.12890.
+    """
+    x = check.image(x)
+    keep = _keep(rate)
+    (side,) = geometry.spatial_tuple(block, 1, "block")
+    axes = range(1, x.ndim - 1)
+    shape = [size + (side - 1) * (axis in axes) for axis, size in enumerate(x.shape)]
+    # expm1 keeps a small γ exact; where nothing is kept, log 0 = −∞ gives γ = 1.
+    places = jax.random.bernoulli(key, -jnp.expm1(jnp.log(keep) / side ** len(axes)), shape)
+    for axis in axes:
+        size = x.shape[axis]
+        shifts = [jax.lax.slice_in_dim(places, i, i + size, axis=axis) for i in range(side)]
+        places = functools.reduce(jnp.logical_or, shifts)
+    return _scale(x, ~places, keep)
+
+
 def _drop(key, x, rate, shape):
     keep = _keep(rate)
-    mask = jax.random.bernoulli(key, keep, shape)
-    return jnp.where(mask, x * _reciprocal(keep).astype(x.dtype), jnp.zeros((), x.dtype))
+    return _scale(x, jax.random.bernoulli(key, keep, shape), keep)
+
+
+def _scale(x, mask, keep):
+    # Where nothing is kept the factor is 0 and not 1 / 0, whose gradient would be NaN.
+    factor = jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0)
+    return jnp.where(mask, x * factor.astype(x.dtype), jnp.zeros((), x.dtype))
 
 
 def _keep(rate):
     if isinstance(rate, int | float) and not 0 <= rate <= 1:
-        raise ValueError(f"rate is {rate}; a probability of dropping must lie in [0, 1]")
+        raise ValueError(f"rate={rate}: expected a probability of dropping, 0 to 1")
     return 1 - jnp.asarray(rate, jnp.float32)
-
-
-def _reciprocal(keep):
-    """1 / keep, and 0 where everything is dropped, so that gradients there are 0 and not NaN."""
-    return jnp.where(keep > 0, 1 / jnp.where(keep > 0, keep, 1), 0)
 
 
 def _check_rank(x, least):
     if x.ndim < least:
-        raise ValueError(
-            f"x has shape {x.shape}; a batch axis first{' and channels last' * (least > 1)} is expected"
-        )
+        wanted = "a batch axis first" + " and a channel axis last" * (least > 1)
+        raise ValueError(f"x has shape {x.shape}: expected {wanted}")
