@@ -1,93 +1,194 @@
-"""Linen modules over the convolutions of :mod:`jaxcnn.ops`."""
+"""Modules that own the kernels of :mod:`jaxcnn.ops`: float32 whatever is computed in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-from flax import linen as nn
+import flax.linen as nn
+import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
+from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.ops import geometry
+from jaxcnn.nn.initializers import Initializer, by_group
+from jaxcnn.ops.geometry import Padding, spatial_tuple
 
-Initializer = jax.nn.initializers.Initializer
-_lecun = nn.initializers.lecun_normal()
-_zeros = nn.initializers.zeros_init()
+Dtype = Any
 
 
-class Conv(nn.Module):
-    """Module form of :func:`jaxcnn.ops.conv`, with parameters ``kernel`` and ``bias``.
+class Owner(nn.Module, kw_only=True):
+    """What every module with kernels has.
+
+    Attributes:
+      use_bias: own a bias.
+      dtype: what to compute and return; None promotes input and parameters.
+      kernel_init, bias_init: initialisers.
+    """
+
+    use_bias: bool = True
+    dtype: Dtype = None
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    bias_init: Initializer = nn.initializers.zeros
+
+    def own(
+        self,
+        x: Array,
+        kernels: Mapping[str, tuple[int, ...]],
+        bias: tuple[int, ...],
+        init: Initializer | None = None,
+    ) -> list[Any]:
+        """The input, kernels of the given names and shapes, and the bias or None, in one dtype."""
+        init = init or self.kernel_init
+        owned = [self.param(name, init, shape, jnp.float32) for name, shape in kernels.items()]
+        added = self.param("bias", self.bias_init, bias, jnp.float32) if self.use_bias else None
+        return promote_dtype(x, *owned, added, dtype=self.dtype)
+
+
+class WindowOwner(Owner):
+    """What every module has whose kernels slide over the input.
 
     Attributes:
       features: channels of the output.
       kernel_size: taps, an int or one for each spatial axis.
-      strides, padding, dilation, groups, lowering: as in :func:`jaxcnn.ops.conv`.
-      use_bias: add a learned number to each feature.
-      dtype: of the computation; None promotes input and parameters.
-
-    Example:
-      >>> layer = Conv(features=8, kernel_size=3, strides=2)
-      >>> x = jax.numpy.ones((1, 6, 6, 3))
-      >>> y, variables = layer.init_with_output(jax.random.key(0), x)
-      >>> y.shape, variables["params"]["kernel"].shape
-      ((1, 3, 3, 8), (3, 3, 3, 8))
+      strides, padding, dilation: as in :func:`jaxcnn.ops.conv`.
     """
 
     features: int
     kernel_size: int | Sequence[int]
     strides: int | Sequence[int] = 1
-    padding: geometry.Padding = "SAME"
+    padding: Padding = "SAME"
     dilation: int | Sequence[int] = 1
-    groups: int = 1
-    use_bias: bool = True
-    dtype: Any = None
-    kernel_init: Initializer = _lecun
-    bias_init: Initializer = _zeros
-    lowering: str = "auto"
 
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        ops.check.image(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        taps = geometry.spatial_tuple(self.kernel_size, x.ndim - 2, "kernel_size")
-        kernel = self.param("kernel", self.kernel_init, (*taps, x.shape[-1] // self.groups, self.features))
-        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return ops.conv(
-            x,
-            kernel,
-            bias,
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            lowering=self.lowering,
-        )
+    def taps(self, x: Array) -> tuple[int, ...]:
+        """The kernel's size on each spatial axis of a checked input."""
+        return spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
+
+    def window(self) -> dict[str, Any]:
+        """The arguments that all windows share."""
+        return {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
 
 
-class Dense(nn.Module):
-    """An affine map of the last axis: ``y = x · kernel + bias``.
-
-    Attributes:
-      features: size of the last axis of the output.
-      use_bias: add a learned number to each feature.
-      dtype: of the computation; None promotes input and parameters.
+class Dense(Owner):
+    """Module form of :func:`jaxcnn.ops.dense`.
 
     Example:
-      >>> y, _ = Dense(5).init_with_output(jax.random.key(0), jax.numpy.ones((2, 3)))
+      >>> import jax
+      >>> y, _ = Dense(5).init_with_output(jax.random.key(0), jnp.ones((2, 3)))
       >>> y.shape
       (2, 5)
     """
 
     features: int
-    use_bias: bool = True
-    dtype: Any = None
-    kernel_init: Initializer = _lecun
-    bias_init: Initializer = _zeros
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return ops.dense(x, kernel, bias)
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        return ops.dense(*self.own(x, {"kernel": (x.shape[-1], self.features)}, (self.features,)))
+
+
+class Conv(WindowOwner):
+    """Module form of :func:`jaxcnn.ops.conv`.
+
+    Example:
+      >>> import jax
+      >>> layer = Conv(features=8, kernel_size=3, strides=2)
+      >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 6, 6, 3)))
+      >>> y.shape, variables["params"]["kernel"].shape
+      ((1, 3, 3, 8), (3, 3, 3, 8))
+    """
+
+    groups: int = 1
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = self.taps(x)
+        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        arrays = self.own(x, {"kernel": shape}, (self.features,))
+        return ops.conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
+
+
+class ShuffledConv(WindowOwner):
+    """Module form of :func:`jaxcnn.ops.shuffled_conv`."""
+
+    groups: int = 2
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = self.taps(x)
+        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        arrays = self.own(x, {"kernel": shape}, (self.features,))
+        return ops.shuffled_conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
+
+
+class ConvTranspose(WindowOwner):
+    """Module form of :func:`jaxcnn.ops.conv_transpose`; each group is initialised as a kernel of its own."""
+
+    groups: int = 1
+    output_padding: int | Sequence[int] = 0
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps, channels = self.taps(x), x.shape[-1]
+        ops.check.divides("groups", self.groups, "channels of x", channels)
+        ops.check.divides("groups", self.groups, "features", self.features)
+        shape, init = (*taps, channels, self.features // self.groups), by_group(self.kernel_init, self.groups)
+        return ops.conv_transpose(
+            *self.own(x, {"kernel": shape}, (self.features,), init),
+            **self.window(),
+            groups=self.groups,
+            output_padding=self.output_padding,
+            lowering=self.lowering,
+        )
+
+
+class DepthwiseConv(Owner):
+    """Module form of :func:`jaxcnn.ops.depthwise_conv`.
+
+    Attributes:
+      kernel_size: taps, an int or one for each spatial axis.
+      strides, padding, dilation, lowering: as in :func:`jaxcnn.ops.conv`.
+      multiplier: features for each channel.
+    """
+
+    kernel_size: int | Sequence[int]
+    strides: int | Sequence[int] = 1
+    padding: Padding = "SAME"
+    dilation: int | Sequence[int] = 1
+    multiplier: int = 1
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
+        features = x.shape[-1] * self.multiplier
+        return ops.depthwise_conv(
+            *self.own(x, {"kernel": (*taps, 1, features)}, (features,)),
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation,
+            lowering=self.lowering,
+        )
+
+
+class PointwiseConv(Owner):
+    """Module form of :func:`jaxcnn.ops.pointwise_conv`.
+
+    Attributes:
+      features: channels of the output.
+      groups: independent maps that channels and features are split into.
+      lowering: as in :func:`jaxcnn.ops.conv`.
+    """
+
+    features: int
+    groups: int = 1
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        channels = ops.check.image(x).shape[-1]
+        ops.check.divides("groups", self.groups, "channels of x", channels)
+        arrays = self.own(x, {"kernel": (channels // self.groups, self.features)}, (self.features,))
+        return ops.pointwise_conv(*arrays, groups=self.groups, lowering=self.lowering)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxcnn.errors import nearest
-from jaxcnn.ops.geometry.size import as_pair, extent, is_sequence, transposed_size
+from jaxcnn.ops.geometry.size import as_pair, extent, is_sequence, output_size, spatial_tuple, transposed_size
 
 PADDINGS = ("VALID", "SAME", "CAUSAL", "FULL", "CIRCULAR", "REFLECT", "REPLICATE")
 _BOUNDARIES = {"CIRCULAR": "circular", "REFLECT": "reflect", "REPLICATE": "replicate"}
@@ -151,6 +151,41 @@ def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) 
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + extent(kernel, dilation) - size, 0)
     return total // 2, total - total // 2
+
+
+def output_sizes(
+    sizes: Sequence[int],
+    kernel: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+) -> tuple[int, ...]:
+    """The outputs of a window on every spatial axis, from arguments as a person writes them.
+
+    Args:
+      sizes: pixels of each axis.
+      kernel, strides, dilation: an int, or one for each axis.
+      padding: as in :func:`resolve_padding`.
+
+    Returns:
+      :func:`output_size` of each axis.
+
+    Raises:
+      TypeError, ValueError: as :func:`spatial_tuple`, :func:`resolve_padding` and :func:`output_size`.
+
+    Example:
+      >>> output_sizes((224, 224), 7, strides=2, padding=3)
+      (112, 112)
+    """
+    kernel = spatial_tuple(kernel, len(sizes), "kernel")
+    strides = spatial_tuple(strides, len(sizes), "strides")
+    dilation = spatial_tuple(dilation, len(sizes), "dilation")
+    pads = resolve_padding(padding, sizes, kernel, strides, dilation)
+    return tuple(
+        output_size(size, taps, stride=stride, padding=pad.pair, dilation=gap)
+        for size, taps, stride, pad, gap in zip(sizes, kernel, strides, pads, dilation, strict=True)
+    )
 
 
 def axis_paddings(padding: Padding, ndim: int) -> list[Any]:
