@@ -1,5 +1,6 @@
 """The page of a run: ``python -m jaxcnn.report RUN`` writes ``RUN/report.html``."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,12 @@ Writes RUN/report.html: curves, accuracy, confusion matrix, worst errors, filter
 def main(words: list[str]) -> int:
     if len(words) != 1:
         raise UserError(f"expected one run folder and got {len(words)}: python -m jaxcnn.report RUN")
+    if not Path(words[0]).is_dir():
+        raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
+
+    from jaxcnn.engine import backend  # after the checks: it brings JAX
+
+    backend.use_compilation_cache()
     print(write(words[0]))
     return 0
 
@@ -38,8 +45,6 @@ def write(folder: str | Path) -> Path:
     Raises:
       UserError: this is no run folder, nothing is trained yet, or matplotlib is not installed.
     """
-    import json
-
     import numpy as np
 
     from jaxcnn.analysis import figures, layers, page, run_page, statistics
@@ -47,11 +52,9 @@ def write(folder: str | Path) -> Path:
 
     figures.check_installed()
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name a run folder, e.g. one under runs/")
     run = TrainedRun(folder)
     finished = run.folder.result.exists()
-    environment = json.loads(run.folder.environment.read_text())
+    environment = _read_json(run.folder.environment)
     rows, names = run.folder.rows(), run.dataset.class_names
     split = "test" if finished else "validation"
     examples = run.dataset.splits[split]
@@ -59,7 +62,7 @@ def write(folder: str | Path) -> Path:
     predictions = np.argmax(probabilities, axis=1)
     right = predictions == labels
     worst = statistics.worst_errors(probabilities, labels)
-    example = examples[int(np.argmax(right))]  # the first that it knows
+    example = examples[int(np.argmax(right))]  # the first that it knows, if any
     table = layers.table(run.model, example["image"].shape)
     kernel = layers.first_kernel(run.variables, table)
     maps = layers.feature_maps(run.model, run.variables, run.job.standardize(example["image"]))
@@ -90,6 +93,13 @@ def write(folder: str | Path) -> Path:
     ]
     page.write(run.folder.report, title, *body)
     return run.folder.report
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); is the run folder whole?") from error
 
 
 def _facts(

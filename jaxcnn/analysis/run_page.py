@@ -26,16 +26,13 @@ def header(
 def score(correct: int, count: int, split: str) -> Markup:
     """Accuracy on a split with its 95% Wilson interval."""
     low, high = statistics.wilson(correct, count)
-    return element(
-        "div",
-        element("strong", _percent(correct / count)),
-        element(
-            "span",
-            f"{split} accuracy · {correct:,} of {count:,} right · "
-            f"95% interval {_percent(low)} to {_percent(high)}",
-        ),
-        class_="score",
+    decimals = 1 if count < 5000 else 2
+    words = (
+        f"{split} accuracy · {correct:,} of {count:,} right · "
+        f"95% interval {_percent(low, decimals)} to {_percent(high, decimals)}"
     )
+    value = element("strong", _percent(correct / count, decimals))
+    return element("div", value, element("span", words), class_="score")
 
 
 def learning(rows: Rows, best_step: int | None) -> Markup:
@@ -263,15 +260,16 @@ def again(commands: Sequence[tuple[str, str]], config: str, environment: Mapping
     )
 
 
-def _percent(value: float) -> str:
-    """A fraction in percent with one decimal; never 100% or 0% for what is not.
+def _percent(value: float, decimals: int = 1) -> str:
+    """A fraction in percent; never 100% or 0% for what is not.
 
-    >>> _percent(0.9917), _percent(1.0), _percent(0.99999)
-    ('99.2%', '100%', '99.9%')
+    >>> _percent(0.9917), _percent(1.0), _percent(0.99999), _percent(0.99999, 2)
+    ('99.2%', '100%', '99.9%', '99.99%')
     """
     if value in (0.0, 1.0):
         return f"{value:.0%}"
-    return f"{min(max(value * 100, 0.1), 99.9):.1f}%"
+    step = 10.0**-decimals
+    return f"{min(max(value * 100, step), 100 - step):.{decimals}f}%"
 
 
 def _value(quantity: str, value: float) -> str:
