@@ -1,0 +1,301 @@
+"""Every layer in a line: the function, the module that is its twin, and what they eat.
+
+``tests/test_laws.py`` runs its laws over each. A function takes what it names: ``x``; ``p``, the module's
+parameters; ``s``, its running statistics; ``key``, where it draws.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn import nn, ops
+
+BATCH = 3
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Rolling the input by ``by`` pixels along each spatial axis rolls the output by ``moves``."""
+
+    by: int
+    moves: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer and what is promised of it.
+
+    Attributes:
+      name: the public function, and after a comma the variant.
+      op: the layer as a function.
+      module: its twin, or None where a function has no parameters worth a module.
+      inputs: shape of one example, (*spatial, c).
+      equivariant: shifts with which the layer commutes.
+      independent: no example's output depends on another example.
+      train: how the module is called.
+      args: makes further arguments of both, from the number of examples.
+      half: deviation allowed in bfloat16, as a fraction of the largest output; an eighth in float16.
+    """
+
+    name: str
+    op: Callable[..., Any]
+    module: linen.Module | None
+    inputs: tuple[int, ...]
+    equivariant: Shift | None = None
+    independent: bool = True
+    train: bool = False
+    args: Callable[[int], tuple[Any, ...]] = lambda n: ()
+    half: float = 0.03
+
+    @property
+    def function(self) -> str:
+        return self.name.partition(",")[0]
+
+
+def image(*shape: int) -> tuple[int, ...]:
+    """One example: spatial axes, channels."""
+    return shape
+
+
+def shifts(by: int = 1, moves: int = 1) -> Shift:
+    return Shift(by, moves)
+
+
+invariant = Shift(1, 0)
+
+
+def boxes(n: int) -> tuple[Any, Any]:
+    """A box in each image: (low row, low column, high row, high column)."""
+    corners = np.random.default_rng(0).uniform(0.3, 2.4, (n, 2))
+    return jnp.asarray(np.concatenate([corners, corners + 2.7], axis=1)), jnp.arange(n)
+
+
+def deform_conv(x, p):
+    taps = 9
+    found = ops.conv(x.astype(p["offset"]["kernel"].dtype), p["offset"]["kernel"], p["offset"]["bias"])
+    offset, mask = found[..., : 2 * taps], jax.nn.sigmoid(found[..., 2 * taps :])
+    return ops.deform_conv(x, p["kernel"], offset, mask, p["bias"])
+
+
+def deform_roi_pool(x, p, corners, images):
+    code = ops.roi_align(x, corners, images, 2).reshape(len(corners), 4 * x.shape[-1])
+    offset = ops.dense(code, p["offset"]["kernel"], p["offset"]["bias"]).reshape(len(corners), 2, 2, 2)
+    return ops.deform_roi_pool(x, corners, images, offset, size=2)
+
+
+CONVOLUTIONS = [
+    Layer(
+        "conv",
+        lambda x, p: ops.conv(x, p["kernel"], p["bias"], padding="CIRCULAR"),
+        nn.Conv(4, 3, padding="CIRCULAR"),
+        image(6, 6, 3),
+        equivariant=shifts(),
+    ),
+    Layer(
+        "conv, 1-D causal dilated",
+        lambda x, p: ops.conv(x, p["kernel"], p["bias"], padding="CAUSAL", dilation=2),
+        nn.Conv(4, 3, padding="CAUSAL", dilation=2),
+        image(9, 3),
+    ),
+    Layer(
+        "conv, 3-D strided in groups",
+        lambda x, p: ops.conv(x, p["kernel"], p["bias"], strides=2, padding="CIRCULAR", groups=2),
+        nn.Conv(4, 3, strides=2, padding="CIRCULAR", groups=2),
+        image(4, 4, 4, 2),
+        equivariant=shifts(2),
+    ),
+    Layer(
+        "conv_transpose",
+        lambda x, p: ops.conv_transpose(x, p["kernel"], p["bias"], strides=2, padding="CIRCULAR"),
+        nn.ConvTranspose(4, 3, strides=2, padding="CIRCULAR"),
+        image(4, 4, 3),
+        equivariant=shifts(1, 2),
+    ),
+    Layer(
+        "depthwise_conv",
+        lambda x, p: ops.depthwise_conv(x, p["kernel"], p["bias"], padding="CIRCULAR"),
+        nn.DepthwiseConv(3, padding="CIRCULAR", multiplier=2),
+        image(6, 6, 3),
+        equivariant=shifts(),
+    ),
+    Layer(
+        "pointwise_conv",
+        lambda x, p: ops.pointwise_conv(x, p["kernel"], p["bias"], groups=2),
+        nn.PointwiseConv(6, groups=2),
+        image(4, 4, 4),
+        equivariant=shifts(),
+    ),
+    Layer(
+        "separable_conv",
+        lambda x, p: ops.separable_conv(x, p["depthwise"], p["pointwise"], p["bias"], strides=2),
+        nn.SeparableConv(4, 3, strides=2),
+        image(6, 6, 3),
+    ),
+    Layer(
+        "spatially_separable_conv",
+        lambda x, p: ops.spatially_separable_conv(x, [p["kernel_0"], p["kernel_1"]], p["bias"]),
+        nn.SpatiallySeparableConv(4, 3, rank=2),
+        image(5, 5, 3),
+    ),
+    Layer(
+        "flattened_conv",
+        lambda x, p: ops.flattened_conv(x, p["lateral"], [p["profile_0"], p["profile_1"]], p["bias"]),
+        nn.FlattenedConv(4, 3),
+        image(5, 5, 3),
+    ),
+    Layer(
+        "shuffled_conv",
+        lambda x, p: ops.shuffled_conv(x, p["kernel"], p["bias"], groups=2),
+        nn.ShuffledConv(4, 3, groups=2),
+        image(5, 5, 4),
+    ),
+    Layer("local_conv", lambda x, p: ops.local_conv(x, **p), nn.LocalConv(4, 3), image(4, 4, 3)),
+    Layer(
+        "tiled_conv",
+        lambda x, p: ops.tiled_conv(x, **p, padding="CIRCULAR"),
+        nn.TiledConv(4, 3, padding="CIRCULAR", tiles=2),
+        image(6, 6, 3),
+        equivariant=shifts(2, 2),
+    ),
+    Layer("deform_conv", deform_conv, nn.DeformConv(4, 3), image(5, 5, 2), half=0.2),
+    Layer(
+        "roi_align",
+        lambda x, corners, images: ops.roi_align(x, corners, images, 2),
+        nn.RoIAlign(2),
+        image(6, 6, 3),
+        args=boxes,
+    ),
+    Layer("deform_roi_pool", deform_roi_pool, nn.DeformRoIPool(2), image(6, 6, 2), args=boxes, half=0.1),
+    Layer("dense", lambda x, p: ops.dense(x, p["kernel"], p["bias"]), nn.Dense(4), image(5)),
+]
+
+POOLING = [
+    Layer("max_pool", lambda x: ops.max_pool(x, 2), nn.MaxPool(2), image(8, 8, 3), shifts(2)),
+    Layer(
+        "max_pool, 1-D overlapping, circular",
+        lambda x: ops.max_pool(x, 3, strides=2, padding="CIRCULAR"),
+        nn.MaxPool(3, strides=2, padding="CIRCULAR"),
+        image(8, 3),
+        shifts(2),
+    ),
+    Layer(
+        "max_pool, 3-D by axes",
+        lambda x: ops.max_pool(x, 3, strides=1, padding=1),
+        nn.MaxPool(3, strides=1, padding=1),
+        image(4, 4, 4, 1),
+    ),
+    Layer("avg_pool", lambda x: ops.avg_pool(x, 2), nn.AvgPool(2), image(8, 8, 3), shifts(2)),
+    Layer(
+        "avg_pool, 3-D ceil mode",
+        lambda x: ops.avg_pool(x, 3, strides=2, padding=1, ceil_mode=True, count_include_pad=False),
+        nn.AvgPool(3, strides=2, padding=1, ceil_mode=True, count_include_pad=False),
+        image(4, 4, 4, 2),
+    ),
+    Layer("global_avg_pool", ops.global_avg_pool, nn.GlobalAvgPool(), image(4, 5, 3), invariant),
+    Layer("global_max_pool", ops.global_max_pool, nn.GlobalMaxPool(), image(6, 3), invariant),
+]
+
+NORMS = [
+    Layer(
+        "batch_norm, evaluation",
+        lambda x, p, s: ops.batch_norm(x, p["scale"], p["bias"], s["mean"], s["var"]),
+        nn.BatchNorm(),
+        image(4, 4, 3),
+        shifts(),
+    ),
+    Layer(
+        "batch_norm, training",
+        lambda x, p: ops.batch_norm(x, p["scale"], p["bias"], *ops.batch_moments(x)[:2]),
+        nn.BatchNorm(),
+        image(4, 4, 3),
+        shifts(),
+        independent=False,
+        train=True,
+        half=0.1,
+    ),
+    Layer(
+        "layer_norm",
+        lambda x, p: ops.layer_norm(x, p["scale"], p["bias"]),
+        nn.LayerNorm(),
+        image(4, 4, 5),
+        shifts(),
+    ),
+    Layer(
+        "layer_norm, of the image",
+        lambda x, p: ops.layer_norm(x, p["scale"], p["bias"], axis=(1, 2)),
+        nn.LayerNorm(axis=(1, 2)),
+        image(4, 5),
+        shifts(),
+    ),
+    Layer(
+        "group_norm",
+        lambda x, p: ops.group_norm(x, p["scale"], p["bias"], groups=2),
+        nn.GroupNorm(2),
+        image(3, 3, 3, 4),
+        shifts(),
+    ),
+    Layer(
+        "instance_norm",
+        lambda x, p: ops.instance_norm(x, p["scale"], p["bias"]),
+        nn.InstanceNorm(),
+        image(4, 4, 3),
+        shifts(),
+    ),
+]
+
+STOCHASTIC = [
+    Layer(
+        "dropout",
+        lambda x, key: ops.dropout(key, x, 0.4),
+        nn.Dropout(0.4),
+        image(4, 4, 3),
+        train=True,
+    ),
+    Layer(
+        "spatial_dropout",
+        lambda x, key: ops.spatial_dropout(key, x, 0.4),
+        nn.SpatialDropout(0.4),
+        image(4, 4, 8),
+        shifts(),
+        train=True,
+    ),
+    Layer(
+        "drop_path",
+        lambda x, key: ops.drop_path(key, x, 0.4),
+        nn.DropPath(0.4),
+        image(4, 3),
+        shifts(),
+        train=True,
+    ),
+    Layer(
+        "drop_block",
+        lambda x, key: ops.drop_block(key, x, 0.4, block=2),
+        nn.DropBlock(0.4, block=2),
+        image(5, 5, 3),
+        train=True,
+    ),
+]
+
+REARRANGEMENT = [
+    Layer("channel_shuffle", lambda x: ops.channel_shuffle(x, 2), None, image(3, 3, 4), shifts()),
+    Layer(
+        "zero_pad_shortcut",
+        lambda x: ops.zero_pad_shortcut(x, 5, strides=2),
+        None,
+        image(4, 4, 3),
+        shifts(2),
+    ),
+]
+
+CATALOGUE = CONVOLUTIONS + POOLING + NORMS + STOCHASTIC + REARRANGEMENT
+
+NOT_LAYERS = {
+    "batch_moments": "statistics for batch_norm; tests/ops/test_norm.py",
+    "factor_kernel": "takes a kernel apart; tests/ops/test_factor.py",
+    "update_running": "averages statistics over batches; tests/ops/test_norm.py",
+}
