@@ -240,7 +240,7 @@ def test_modules_own_float32_and_compute_in_their_dtype(layer):
     if not hasattr(layer.module, "dtype"):
         assert not jax.tree.leaves(variables(layer.name)), "a module with parameters has a dtype"
         return
-    x, module = inputs(layer), layer.module.clone(dtype=jnp.bfloat16)
+    module = layer.module.clone(dtype=jnp.bfloat16)
     y, owned = jax.eval_shape(
         lambda x: module.init_with_output(
             {"params": jax.random.key(0), "dropout": jax.random.key(1)},
@@ -248,13 +248,10 @@ def test_modules_own_float32_and_compute_in_their_dtype(layer):
             *layer.args(BATCH),
             train=layer.train,
         ),
-        x,
+        inputs(layer),
     )
-    assert y.dtype == (x.dtype if type(module) in KEEPS_THE_INPUTS_DTYPE else jnp.bfloat16)
+    assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(owned)} == {np.dtype(np.float32)}
-
-
-KEEPS_THE_INPUTS_DTYPE = {nn.DeformRoIPool}  # its dtype is that of the layers that find the offsets
 
 
 def test_ranks_are_never_promoted():
