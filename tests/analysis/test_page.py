@@ -211,9 +211,42 @@ def test_light_dark_print_and_phone_have_rules():
     style = whole_page().split("<style>")[1].split("</style>")[0]
     for rule in ("prefers-color-scheme: dark", "@media print", "max-width: 34rem"):
         assert rule in style
-    used = set(re.findall(r"var\((--\w+)\)", whole_page()))
+    used = set(re.findall(r"var\((--[\w-]+)\)", whole_page()))
     light, dark = (
-        set(re.findall(r"(--\w+):", block)) for block in style.split("prefers-color-scheme: dark")[:2]
+        set(re.findall(r"(--[\w-]+):", block)) for block in style.split("prefers-color-scheme: dark")[:2]
     )
     assert used - {"--share"} <= light
     assert light - dark == set()
+
+
+def test_words_stand_out_from_what_is_behind_them():
+    """Contrast of at least 4.5 (WCAG AA) in both themes, on the page and in the fullest cells."""
+    style = whole_page().split("<style>")[1].split("</style>")[0]
+    light = dict(re.findall(r"(--[\w-]+): ([^;]+);", style.split("@media")[0]))
+    dark = light | dict(
+        re.findall(r"(--[\w-]+): ([^;]+);", style.split("prefers-color-scheme: dark")[1].split("* {")[0])
+    )
+    base = {"hit": 0.1, "miss": 0.14}
+    for theme in (light, dark):
+        paper = _rgb(theme["--paper"])
+        for name in ("--ink", "--muted", "--first", "--wrong"):
+            assert _contrast(_rgb(theme[name]), paper) >= 4.5, name
+            assert _contrast(_rgb(theme[name]), _rgb(theme["--sheet"])) >= 4.5, name
+        for kind, least in base.items():
+            assert f"calc({least} + var(--{kind}-depth) * var(--share))" in style
+            depth = least + float(theme[f"--{kind}-depth"])
+            cell = depth * np.array(theme[f"--{kind}"].split(), float) / 255 + (1 - depth) * paper
+            assert _contrast(_rgb(theme["--ink"]), cell) >= 4.5, kind
+
+
+def _rgb(colour):
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+
+def _contrast(one, other):
+    def luminance(rgb):
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
