@@ -84,7 +84,7 @@ class DeformRoIPool(nn.Module):
       scale, samples, gamma: as in :func:`jaxcnn.ops.deform_roi_pool`.
       hidden: sizes of layers between the bins and their offsets.
       modulated: version 2: also find a mask, the logistic function of further outputs (½ at the start).
-      dtype: what the layers between compute in; offsets are float32.
+      dtype: what to compute and return; None keeps the input's. Offsets are float32.
     """
 
     size: int | Sequence[int]
@@ -98,6 +98,7 @@ class DeformRoIPool(nn.Module):
     @nn.compact
     def __call__(self, x: Array, boxes: Array, image: Array, train: bool = False) -> Array:
         ndim = ops.check.image(x).ndim - 2
+        x = x if self.dtype is None else x.astype(self.dtype)
         size = spatial_tuple(self.size, ndim, "size")
         bins = prod(size)
         still = ops.roi_align(x, boxes, image, size, scale=self.scale, samples=self.samples)

@@ -73,5 +73,7 @@ def conv(
         kernel = jnp.flip(kernel, tuple(range(ndim)))
     dtype = jnp.result_type(x, kernel)
     spec = lowerings.ConvSpec(strides, zeros, dilation, groups)
-    lowerings.output_shape(x, kernel, spec)  # refuses a kernel that does not fit
+    geometry.output_sizes(  # refuses a kernel that does not fit
+        x.shape[1:-1], kernel.shape[:-2], strides=strides, padding=zeros, dilation=dilation
+    )
     return check.add_bias(lowerings.compute(x.astype(dtype), kernel.astype(dtype), spec, lowering), bias)

@@ -41,7 +41,7 @@ def sample(
     """
     _, *sizes, groups, channels = x.shape
     ndim = len(sizes)
-    exact = jnp.promote_types(positions.dtype, jnp.float32)
+    exact = jnp.promote_types(jnp.promote_types(x.dtype, positions.dtype), jnp.float32)
     margin = 2 if edge == "zeros" else 0  # far positions are brought near, where they read the same
     last = jnp.array(sizes, exact).reshape(1, 1, 1, ndim) - 1
     positions = jnp.clip(positions.astype(exact), -margin, last + margin)
