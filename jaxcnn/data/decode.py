@@ -132,7 +132,7 @@ def _find(kind: str, is_kind: Any, features: Any, supervised: Any, what: str) ->
     if len(candidates) == 1:
         return candidates[0]
     trouble = f"more than one {kind}" if candidates else f"no {kind}"
-    listing = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+    listing = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in sorted(features.items()))
     raise UserError(
         f"{what} has {trouble} among its features: {listing}; jaxcnn classifies one image by one label"
     )

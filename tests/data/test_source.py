@@ -159,9 +159,11 @@ def one_split(root, features, examples, **kwargs):
     ("shape", "kind", "mode"),
     [
         ((6, 5, 1), "PNG", None),
+        ((6, 5, 1), "PNG", "RGB"),
         ((6, 5, 3), "PNG", "P"),
         ((6, 5, 3), "PNG", "L"),
         ((6, 5, 4), "PNG", None),
+        ((6, 5, 4), "PNG", "RGB"),
         ((16, 16, 3), "JPEG", None),
         ((16, 16, 3), "JPEG", "CMYK"),
         ((16, 16, 3), "JPEG", "L"),
