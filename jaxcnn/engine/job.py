@@ -95,6 +95,19 @@ class Job:
                 f"{image_shape}: {str(error).splitlines()[0]}"
             ) from error
 
+    def describe(self) -> str:
+        """What will be trained, on what, where."""
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in self.dataset.splits.items())
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+        device = f"{self.mesh.size} × {jax.devices()[0].device_kind}"
+        lines = [
+            f"{self.dataset.name} {self.dataset.version}: {sizes}",
+            *self.dataset.notes,
+            f"{self.config.model}: {parameters:,} parameters, {self.steps:,} steps of "
+            f"{self.config.batch_size} on {device}",
+        ]
+        return "\n".join(lines)
+
     def standardize(self, images: jax.Array) -> jax.Array:
         """uint8 images (..., c) as the model sees them: mean 0 and deviation 1 over the training split."""
         return self._standardize(_as_float(jnp.asarray(images)))

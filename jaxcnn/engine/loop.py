@@ -62,6 +62,7 @@ def run(config: Config) -> Result | Interrupted:
         return Result(**json.loads(folder.result.read_text()))
     job = Job(config)  # before the folder is touched: a wrong name leaves nothing behind
     with folder.claim(config):
+        print(job.describe(), flush=True)
         write_atomically(folder.environment, json.dumps(environment(config.seed), indent=2) + "\n")
         checkpoints = Checkpoints(folder.checkpoints, keep=config.keep)
         try:
