@@ -14,7 +14,7 @@ from jaxcnn.ops.conv import conv
 
 def spatially_separable_conv(
     x: Float[Array, "n *spatial c"],
-    kernels: Sequence[Float[Array, "taps c_per_group features"]],
+    kernels: Sequence[Float[Array, "_taps _c _features"]],
     bias: Float[Array, " features"] | None = None,
     *,
     strides: int | Sequence[int] = 1,
@@ -84,7 +84,7 @@ def spatially_separable_conv(
 def flattened_conv(
     x: Float[Array, "n *spatial c"],
     lateral: Float[Array, "c features"],
-    profiles: Sequence[Float[Array, "taps features"]],
+    profiles: Sequence[Float[Array, "_taps features"]],
     bias: Float[Array, " features"] | None = None,
     *,
     strides: int | Sequence[int] = 1,
@@ -150,7 +150,7 @@ class Factors(NamedTuple):
       relative_error: Frobenius norm of what is missing over that of the kernel.
     """
 
-    kernels: tuple[Float[Array, "taps c features"], ...]
+    kernels: tuple[Float[Array, "_taps _c _features"], ...]
     relative_error: Float[Array, ""]
 
 
