@@ -1,7 +1,10 @@
 """What every command shares: flags in, one line and exit code 2 for a person's mistake."""
 
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -27,6 +30,21 @@ def reject_leftovers(words: list[str]) -> None:
     """Raise when words that are no flags were left on the command line or in a flagfile."""
     if words:
         raise UserError(f"unexpected {words[0]!r}: every choice is a flag, --name=value; see --help")
+
+
+def command(module: str, *words: str | Path) -> str:
+    """What to type, here and with this Python, to run ``python -m module words``."""
+    python = Path(sys.executable)
+    if shutil.which("python") == str(python):
+        python = Path("python")
+    elif python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return shlex.join([str(python), "-m", module, *map(str, words)])
+
+
+def train_command(folder: Path, workdir: str | Path) -> str:
+    """What to type to run a run folder's job in another folder, or to go on with it in its own."""
+    return command("jaxcnn.train", f"--flagfile={folder / 'config.flags'}", f"--workdir={workdir}")
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -138,9 +138,8 @@ def _facts(
 
 
 def _commands(folder: Path, finished: bool) -> list[tuple[str, str]]:
-    train = f"python -m jaxcnn.train --flagfile={shlex.quote(str(folder / 'config.flags'))} --workdir="
-    again = ("Train it anew", train + shlex.quote(f"{folder}-again"))
-    resume = ("Go on with it", train + shlex.quote(str(folder)))
+    again = ("Train it anew", cli.train_command(folder, f"{folder}-again"))
+    resume = ("Go on with it", cli.train_command(folder, folder))
     curves = ("Open its curves", f"tensorboard --logdir={shlex.quote(str(folder / 'tensorboard'))}")
     return [again, curves] if finished else [resume, again, curves]
 

@@ -19,11 +19,10 @@ def main(words: list[str]) -> int:
     from jaxcnn.engine import loop  # after the flags: it brings JAX
 
     folder = choices.folder()
-    command = f"python -m jaxcnn.train --flagfile={folder}/config.flags --workdir={folder}"
     finished = (folder / "result.json").exists()
     outcome = loop.run(choices)
     if isinstance(outcome, loop.Interrupted):
-        print(f"stopped and saved at step {outcome.step}; resume with: {command}")
+        print(f"stopped and saved at step {outcome.step}; resume with: {cli.train_command(folder, folder)}")
         return 128 + outcome.signal
 
     from jaxcnn import report
@@ -38,7 +37,7 @@ def main(words: list[str]) -> int:
         f"  report       {page}\n"
         f"  checkpoints  {folder / 'checkpoints'}\n"
         f"  curves       tensorboard --logdir={folder / 'tensorboard'}\n"
-        f"  anew         {command}-again"
+        f"  anew         {cli.train_command(folder, f'{folder}-again')}"
     )
     return 0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -128,9 +129,10 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_bytes(whole, train,
         check=False,
     )
     assert stopped.returncode == 130, stopped.stderr
-    assert f"saved at step {step}; resume with: python -m jaxcnn.train" in stopped.stdout
+    assert f"saved at step {step}; resume with: " in stopped.stdout
     assert "Traceback" not in stopped.stderr
-    resumed = train(*JOB, f"--workdir={folder}")
+    command = stopped.stdout.partition("resume with: ")[2].splitlines()[0]
+    resumed = train(*shlex.split(command)[3:])
     assert f"resuming {folder} at step {step} of 24" in resumed.stdout
     assert_same_bytes(final_state(folder), final_state(whole[0]))
     assert (folder / "result.json").read_text() == (whole[0] / "result.json").read_text()

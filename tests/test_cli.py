@@ -1,0 +1,51 @@
+"""What commands share: words to type back, and mistakes in one line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxcnn import cli
+from jaxcnn.errors import RunFailed, UserError
+
+
+def test_commands_can_be_typed_back(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.setattr(cli.shutil, "which", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.train_command(Path("runs/a b"), "runs/c")
+        == ".venv/bin/python -m jaxcnn.train '--flagfile=runs/a b/config.flags' --workdir=runs/c"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.command("m").startswith(str(tmp_path))
+    monkeypatch.setattr(cli.shutil, "which", lambda name: sys.executable)
+    assert cli.command("m") == "python -m m"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UserError("--x=1: no"), 2), (RunFailed("it failed"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_expected_ends_print_one_line(error, code, capsys):
+    def main(words):
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        cli._guarded(main, ["program"])
+    assert ended.value.code == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_defects_keep_their_traceback():
+    def main(words):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli._guarded(main, ["program"])
+
+
+def test_leftover_words_are_refused():
+    cli.reject_leftovers([])
+    with pytest.raises(UserError, match="unexpected 'digits'"):
+        cli.reject_leftovers(["digits"])
