@@ -1,0 +1,169 @@
+"""A network layer by layer, from its jaxpr alone: shapes, parameters, arithmetic, memory, receptive fields.
+
+Nothing is run and no weight exists: any function of arrays that JAX can trace is read, whatever library it is
+written in.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxcnn.analysis.jaxpr import cost, memory
+from jaxcnn.analysis.jaxpr.calls import Value, known
+from jaxcnn.analysis.jaxpr.layering import Layer, layers_of
+from jaxcnn.analysis.jaxpr.reach import identity
+from jaxcnn.analysis.jaxpr.rules import RULES
+from jaxcnn.analysis.jaxpr.walk import Walk
+
+PARAMETERS = "params"  # the collection of a Flax variables dictionary that is learned
+
+
+class Trace(NamedTuple):
+    """What a function costs and sees.
+
+    Attributes:
+      layers: in the order they run.
+      input: shape of the input.
+      parameters: numbers in the parameters; of Flax variables those in ``params``.
+      state: numbers in other variables, such as running statistics.
+      macs: multiply-accumulates; None where some are not known.
+      activation_bytes: of the outputs of all layers, which training keeps.
+      peak_bytes: an estimate of the most memory in use at once, see
+        :func:`jaxcnn.analysis.jaxpr.memory.peak_bytes`.
+      unused: parameters that nothing the outputs depend on reads.
+    """
+
+    layers: tuple[Layer, ...]
+    input: tuple[int, ...]
+    parameters: int
+    state: int
+    macs: int | None
+    activation_bytes: int
+    peak_bytes: int
+    unused: tuple[str, ...]
+
+    def __getitem__(self, name: Any) -> Any:
+        """The layer of a name, or fields by number as in any tuple."""
+        if not isinstance(name, str):
+            return tuple.__getitem__(self, name)
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"{name!r} is no layer; there are {', '.join(layer.name for layer in self.layers)}")
+
+
+def trace(fn: Callable[..., Any], *args: Any, input: int = -1, clip: bool = False) -> Trace:
+    """Read what a function of arrays costs and what its layers see of the input.
+
+    Receptive fields are dependence: entry j of the input belongs to the field of an output when changing it
+    can change the output. They are followed exactly, as the hull of what is seen along each axis, through
+    branches, strides, dilation, transposed convolutions, padding by reflection and the like, reshapes, and
+    loops. Where places depend on data, or an operation is not known, the layer says so and its field is the
+    whole input.
+
+    Convolutions of this library are read in their direct form, whatever would compute them.
+
+    Args:
+      fn: any function that JAX can trace; if it is a pytree, such as an Equinox module, its arrays are
+        parameters.
+      *args: its arguments, arrays or their shapes (``jax.ShapeDtypeStruct``) in any pytrees; leaves that are
+        neither are passed as they are. Those other than the input are parameters; of Flax variables the
+        collection ``params`` is.
+      input: which argument is the input, a single array.
+      clip: padding is no input: fields near a border end where the input does. Otherwise padding counts as
+        pixels beyond the border, and all outputs of a layer have the same field.
+
+    Returns:
+      The :class:`Trace`.
+
+    Raises:
+      TypeError: the input is not a single array.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxcnn import models
+      >>> model, x = models.create("lenet5"), jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32)
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
+      >>> found = trace(model.apply, variables, x)
+      >>> found.parameters, found.macs, found["c3"].fields[1].size
+      (61706, 416520, 14)
+
+    Reference: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill,
+    2019.
+    """
+    leaves, tree = jax.tree_util.tree_flatten_with_path((fn, args))
+    place = input % len(args)
+    arrays = [i for i, (_, leaf) in enumerate(leaves) if _is_array(leaf)]
+    chosen = [i for i in arrays if leaves[i][0][0].idx == 1 and leaves[i][0][1].idx == place]
+    if len(chosen) != 1:
+        raise TypeError(f"argument {place} holds {len(chosen)} arrays: expected the input, a single array")
+
+    def run(*given: Any) -> Any:
+        filled = [leaf for _, leaf in leaves]
+        for i, array in zip(arrays, given, strict=True):
+            filled[i] = array
+        fn, args = jax.tree_util.tree_unflatten(tree, filled)
+        return fn(*args)
+
+    shapes = [jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for _, leaf in (leaves[i] for i in arrays)]
+    closed = jax.make_jaxpr(run)(*shapes)
+
+    names: list[tuple[str, ...]] = []
+    learned: list[tuple[Value, bool]] = []
+    inputs: list[Value] = []
+    image = Value((), None)
+    for i, shape in zip(arrays, shapes, strict=True):
+        value = Value(shape.shape, shape.dtype)
+        if i == chosen[0]:
+            value.reach = tuple(identity(shape.shape, axis) for axis in range(len(shape.shape)))
+            image = value
+        else:
+            value.leaves = frozenset([len(names)])
+            names.append(_name(leaves[i][0]))
+            number = jax.dtypes.issubdtype(shape.dtype, np.inexact)  # and no random key
+            learned.append((value, number and _learned(leaves[i][0], args)))
+        inputs.append(value)
+    consts = []
+    for const in closed.consts:
+        value = known(const)
+        if value.constant is None:
+            value.leaves = frozenset([len(names)])
+            names.append(("closed over",))
+            learned.append((value, True))
+        consts.append(value)
+
+    walk = Walk(RULES, image.shape, extend=not clip)
+    outputs = walk.program(closed.jaxpr, consts, inputs)
+    sizes = [int(np.prod(value.shape)) if own else 0 for value, own in learned]
+    layers, used = layers_of(walk.calls, outputs, names, sizes)
+    return Trace(
+        layers=tuple(layers),
+        input=image.shape,
+        parameters=sum(sizes),
+        state=sum(int(np.prod(value.shape)) for value, own in learned if not own),
+        macs=cost.total_macs(walk.calls),
+        activation_bytes=sum(layer.bytes for layer in layers),
+        peak_bytes=memory.peak_bytes(walk.calls, [*consts, *inputs], outputs),
+        unused=tuple("/".join(name) for i, name in enumerate(names) if i not in used),
+    )
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _name(path: tuple) -> tuple[str, ...]:
+    """The path of a parameter within its argument, without the collection."""
+    words = tuple(jax.tree_util.keystr((key,), simple=True) for key in path[2 if path[0].idx == 1 else 1 :])
+    return words[1:] if words[:1] == (PARAMETERS,) and len(words) > 1 else words
+
+
+def _learned(path: tuple, args: tuple) -> bool:
+    """Whether a leaf is a parameter: all are, but for Flax variables outside ``params``."""
+    if path[0].idx == 0 or len(path) < 3:
+        return True
+    argument = args[path[1].idx]
+    flax = hasattr(argument, "keys") and PARAMETERS in argument
+    return not flax or getattr(path[2], "key", None) == PARAMETERS
