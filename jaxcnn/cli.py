@@ -51,7 +51,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        fail(" ".join(str(error).split()) + " See --help.")
+        said = " ".join(str(error).split()).removeprefix("ERROR:: ").rstrip(".")
+        fail(f"{said[0].lower()}{said[1:]}; see --help")
 
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:

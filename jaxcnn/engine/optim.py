@@ -68,6 +68,8 @@ def sgd(
 
     Reference: Sutskever et al., On the importance of initialization and momentum, 2013.
     """
+    if not isinstance(nesterov, bool):
+        raise ValueError(f"nesterov={nesterov!r}: expected True or False")
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decayed),
         optax.trace(momentum, nesterov),
@@ -82,6 +84,10 @@ def adamw(
 
     Reference: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
     """
+    if not (isinstance(b2, float) and 0 <= b2 < 1):
+        raise ValueError(f"b2={b2!r}: expected at least 0 and below 1")
+    if not (isinstance(eps, float) and eps > 0):
+        raise ValueError(f"eps={eps!r}: expected above 0, e.g. 1e-8")
     return optax.chain(
         optax.scale_by_adam(momentum, b2, eps),
         optax.add_decayed_weights(weight_decay, decayed),
@@ -138,5 +144,8 @@ def make_optimizer(
     for option in options:
         if option not in valid:
             raise UserError(f"--optimizer={call}: {name} has no option {option!r}; {nearest(option, valid)}")
-    optimizer = OPTIMIZERS[name](lambda t: learning_rate * schedule(t), momentum, weight_decay, **options)
+    try:
+        optimizer = OPTIMIZERS[name](lambda t: learning_rate * schedule(t), momentum, weight_decay, **options)
+    except ValueError as error:
+        raise UserError(f"--optimizer={call}: {error}") from error
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer) if clip_norm else optimizer

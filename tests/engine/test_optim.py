@@ -97,6 +97,9 @@ def test_schedules_of_very_short_runs(steps):
     [
         ("sdg", "--optimizer=sdg: no such optimizer; did you mean sgd?"),
         ("sgd(nestrov=True)", "sgd has no option 'nestrov'; did you mean nesterov?"),
+        ("sgd(nesterov='yes')", "nesterov='yes': expected True or False"),
+        ("adamw(b2=2.0)", "--optimizer=adamw(b2=2.0): b2=2.0: expected at least 0 and below 1"),
+        ("adamw(eps=0.0)", "eps=0.0: expected above 0"),
         ("sgd(True)", "name the options, e.g. sgd(nesterov=...)"),
     ],
 )
