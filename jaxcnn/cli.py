@@ -51,7 +51,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        said = " ".join(str(error).split()).removeprefix("ERROR:: ").rstrip(".")
+        said = " ".join(str(error).split()).removeprefix("ERROR:: ").replace(" ?", "?").rstrip(".")
         fail(f"{said[0].lower()}{said[1:]}; see --help")
 
 
