@@ -47,8 +47,8 @@ class CifarResNet(linen.Module):
       >>> import jax.numpy as jnp
       >>> from jaxcnn import models
       >>> model = models.create("resnet20(num_filters=4)", num_classes=5)
-      >>> logits, _ = model.init_with_output(jax.random.key(0), jnp.ones((2, 8, 8, 3)))
-      >>> logits.shape
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+      >>> jax.eval_shape(model.apply, variables, jnp.ones((2, 9, 9, 3))).shape
       (2, 5)
     """
 

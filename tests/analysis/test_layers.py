@@ -105,27 +105,43 @@ def test_what_does_nothing_in_evaluation_is_no_layer():
     assert names == {"Dense"}
 
 
+def numbers(model, shape):
+    """Variables of a model: random, and positive so that variances are."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, KEY, jnp.ones((1, *shape)))
+    return jax.tree.map(lambda leaf: rng.uniform(0.1, 1, leaf.shape).astype(np.float32), shapes)
+
+
 def test_the_first_kernel_is_the_first_convolutions():
-    model = models.create("resnet8(num_filters=4)")
-    variables = jax.jit(model.init)(KEY, jnp.ones((1, 8, 8, 3)))
+    model, flat = models.create("resnet8(num_filters=4)"), models.create("mlp(hidden=[2])")
+    variables = numbers(model, (8, 8, 3))
     name, kernel = layers.first_kernel(variables, layers.table(model, (8, 8, 3)))
     assert name == "stem/conv"
     np.testing.assert_array_equal(kernel, variables["params"]["stem"]["conv"]["kernel"])
-    flat = models.create("mlp(hidden=[2])")
-    variables = jax.jit(flat.init)(KEY, jnp.ones((1, 8, 8, 3)))
-    assert layers.first_kernel(variables, layers.table(flat, (8, 8, 3))) is None
+    assert layers.first_kernel(numbers(flat, (8, 8, 3)), layers.table(flat, (8, 8, 3))) is None
 
 
 def test_feature_maps_are_the_outputs_of_the_parts_in_order():
-    model = models.create("resnet14(num_filters=4)")
-    x = jax.random.normal(KEY, (8, 8, 1))
-    variables = jax.jit(model.init)(KEY, x[None])
-    maps = layers.feature_maps(model, variables, x, most=4)
-    assert list(maps) == ["stem", "stage1_block2", "stage2_block2", "stage3_block2"]
-    stem = nn.ConvNorm(4).apply(
-        {name: variables[name]["stem"] for name in ("params", "batch_stats")}, x[None], train=False
-    )
+    model, x = models.create("resnet8(num_filters=4)"), jax.random.normal(KEY, (8, 8, 1))
+    variables = numbers(model, x.shape)
+    maps = layers.feature_maps(model, variables, x)
+    assert {name: y.shape for name, y in maps.items()} == {
+        "stem": (8, 8, 4),
+        "stage1_block1": (8, 8, 4),
+        "stage2_block1": (4, 4, 8),
+        "stage3_block1": (2, 2, 16),
+    }
+    assert list(maps) == ["stem", "stage1_block1", "stage2_block1", "stage3_block1"]
+    mine = {name: variables[name]["stem"] for name in ("params", "batch_stats")}
+    stem = jax.jit(nn.ConvNorm(4).apply)(mine, x[None])
     np.testing.assert_allclose(maps["stem"], stem[0], rtol=1e-5, atol=1e-6)
-    assert [y.shape for y in maps.values()] == [(8, 8, 4), (8, 8, 4), (4, 4, 8), (2, 2, 16)]
-    flat = models.create("mlp(hidden=[2])")
-    assert layers.feature_maps(flat, jax.jit(flat.init)(KEY, x[None]), x) == {}
+
+
+def test_of_many_parts_the_first_the_last_and_some_between_are_shown():
+    model, x = models.create("lenet5"), jnp.ones((40, 40, 1))
+    assert list(layers.feature_maps(model, numbers(model, x.shape), x, most=3)) == ["c1", "c3", "f6"]
+
+
+def test_a_network_without_maps_has_none():
+    model, x = models.create("mlp(hidden=[2])"), jnp.ones((8, 8, 1))
+    assert layers.feature_maps(model, numbers(model, x.shape), x) == {}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import nn, ops
+from jaxcnn import nn
 from jaxcnn.nn import choices
 
 KEY = jax.random.key(0)
@@ -165,13 +165,3 @@ def test_heads_compute_in_float32(head):
     flat = np.asarray(x, np.float64)
     flat = flat.mean((1, 2)) if head is nn.PooledHead else flat.reshape(2, -1)
     np.testing.assert_allclose(y, flat @ kernel, rtol=1e-5, atol=1e-6)
-
-
-def test_zero_padded_shortcut_is_linear_and_exact():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 4, 3)), jnp.float32)
-    y = ops.zero_pad_shortcut(x, 7, strides=(2, 3))
-    expected = np.zeros((2, 3, 2, 7), np.float32)
-    expected[..., :3] = np.asarray(x)[:, ::2, ::3]
-    np.testing.assert_array_equal(y, expected)
-    with pytest.raises(ValueError, match="features=2: expected 3 or more"):
-        ops.zero_pad_shortcut(x, 2)
