@@ -1,8 +1,22 @@
 """Networks by name, each a Linen module called ``module.apply(variables, x, train=False)``."""
 
+from jaxcnn.models.convnext import ConvNeXt
 from jaxcnn.models.lenet import LeNet5
 from jaxcnn.models.mlp import MLP
+from jaxcnn.models.mobilenet import MobileNetV2
 from jaxcnn.models.registry import arguments_of, create, names, register
+from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.resnet_cifar import CifarResNet
 
-__all__ = ["MLP", "CifarResNet", "LeNet5", "arguments_of", "create", "names", "register"]
+__all__ = [
+    "MLP",
+    "CifarResNet",
+    "ConvNeXt",
+    "LeNet5",
+    "MobileNetV2",
+    "ResNet",
+    "arguments_of",
+    "create",
+    "names",
+    "register",
+]

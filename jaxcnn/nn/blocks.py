@@ -22,6 +22,7 @@ class ConvNorm(nn.Module):
       kernel_size: odd; the zeros around the input are kernel_size // 2 wide, so that with every stride the
         result has the centre pixels of the unstrided one.
       strides: pixels between outputs.
+      groups: of the convolution.
       norm, conv: see :mod:`jaxcnn.nn.choices`.
       zero: start as the zero function: the last factor (the norm's scale, or the kernel) is zero.
       dtype: of the computation; None is that of the input.
@@ -36,6 +37,7 @@ class ConvNorm(nn.Module):
     features: int
     kernel_size: int = 3
     strides: int = 1
+    groups: int = 1
     norm: Choice = "batch"
     conv: Choice = "conv"
     zero: bool = False
@@ -47,11 +49,13 @@ class ConvNorm(nn.Module):
         norm = choices.norm(
             self.norm, self.features, dtype=self.dtype, scale_init=zeros if self.zero else ones, name="norm"
         )
+        grouped = {} if self.groups == 1 else {"groups": self.groups}  # not every kind of conv has groups
         x = choices.conv(self.conv)(
             self.features,
             self.kernel_size,
             strides=self.strides,
             padding=self.kernel_size // 2,
+            **grouped,
             use_bias=norm is None,
             kernel_init=zeros if norm is None and self.zero else he_normal,
             dtype=self.dtype,
@@ -138,6 +142,12 @@ class BottleneckBlock(ResidualBlock):
 
     Attributes: those of :class:`ResidualBlock`, and
       expansion: the output has ``features · expansion`` channels.
+      groups: of the 3×3 convolution.
+      width: of the 3×3 convolution, as a multiple of ``features``; 32 groups and width 2 are ResNeXt 32x4d.
+
+    References:
+      Xie, Girshick, Dollár, Tu and He, Aggregated Residual Transformations, 2017 (groups).
+      Zagoruyko and Komodakis, Wide Residual Networks, 2016 (width).
 
     Example:
       >>> import jax.numpy as jnp
@@ -147,10 +157,13 @@ class BottleneckBlock(ResidualBlock):
     """
 
     expansion: int = 4
+    groups: int = 1
+    width: float = 1.0
 
     def _branch(self, x: jax.Array, train: bool) -> jax.Array:
-        activation = choices.activation(self.activation)
-        x = activation(self._conv_norm(self.features, 1, name="conv1")(x, train=train))
-        x = activation(self._conv_norm(self.features, 3, self.strides, name="conv2")(x, train=train))
+        activation, inner = choices.activation(self.activation), int(self.features * self.width)
+        x = activation(self._conv_norm(inner, 1, name="conv1")(x, train=train))
+        grouped = self._conv_norm(inner, 3, self.strides, groups=self.groups, name="conv2")
+        x = activation(grouped(x, train=train))
         features = self.features * self.expansion
         return self._conv_norm(features, 1, zero=self.zero_init, name="conv3")(x, train=train)

@@ -1,5 +1,6 @@
 """The parts of a network that a call string can name, as in ``resnet20(norm="group", activation="gelu")``."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,10 +30,14 @@ NORMS: dict[str, Callable[..., nn.Module] | None] = {
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": jax.nn.gelu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "hard_swish": jax.nn.hard_swish,
     "identity": lambda x: x,
     "leaky_relu": jax.nn.leaky_relu,
     "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
     "sigmoid": jax.nn.sigmoid,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,

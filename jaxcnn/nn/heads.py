@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxcnn import ops
 from jaxcnn.nn.choices import Choice, pick
 from jaxcnn.nn.conv import Dense
+from jaxcnn.nn.stochastic import Dropout
 
 Initializer = jax.nn.initializers.Initializer
 
@@ -19,6 +20,7 @@ class PooledHead(nn.Module):
 
     Attributes:
       num_classes: logits.
+      dropout: rate before the dense layer.
       kernel_init: of the dense layer.
 
     Reference: Lin, Chen and Yan, Network In Network, 2014.
@@ -29,11 +31,12 @@ class PooledHead(nn.Module):
     """
 
     num_classes: int
+    dropout: float = 0.0
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = ops.global_avg_pool(x.astype(jnp.float32))
+        x = Dropout(self.dropout)(ops.global_avg_pool(x.astype(jnp.float32)), train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 
@@ -42,6 +45,7 @@ class FlattenHead(nn.Module):
 
     Attributes:
       num_classes: logits.
+      dropout: rate before the dense layer.
       kernel_init: of the dense layer.
 
     Example:
@@ -50,11 +54,12 @@ class FlattenHead(nn.Module):
     """
 
     num_classes: int
+    dropout: float = 0.0
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
+        x = Dropout(self.dropout)(x.astype(jnp.float32).reshape(x.shape[0], -1), train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 

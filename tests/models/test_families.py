@@ -55,6 +55,30 @@ def test_parameters_are_those_published(text, shape, parameters):
     assert count(text, shape, num_classes=10) == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [  # torchvision's, on 1,000 classes
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("resnet101", 44_549_160),
+        ("resnet152", 60_192_808),
+        ("resnext50_32x4d", 25_028_904),
+        ("resnext101_32x8d", 88_791_336),
+        ("resnext101_64x4d", 83_455_272),
+        ("wide_resnet50_2", 68_883_240),
+        ("wide_resnet101_2", 126_886_696),
+        ("mobilenet_v2", 3_504_872),
+        ("convnext_tiny", 28_589_128),
+        ("convnext_small", 50_223_688),
+        ("convnext_base", 88_591_464),
+        ("convnext_large", 197_767_336),
+    ],
+)
+def test_parameters_for_photographs_are_those_published(name, parameters):
+    assert count(name, (1, 224, 224, 3)) == parameters
+
+
 @pytest.mark.parametrize("projection", [False, True])
 @pytest.mark.parametrize(
     ("depth", "w", "channels", "classes"), [(8, 16, 1, 10), (14, 5, 3, 7), (20, 32, 3, 100)]
