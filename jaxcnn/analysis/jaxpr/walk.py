@@ -212,7 +212,8 @@ class Walk:
 
             ways.append(self._record(one_branch, 1))
         call.alternatives = [calls for _, calls in ways]
-        self.calls += max(call.alternatives, key=len)
+        longest = max(range(len(ways)), key=lambda i: len(call.alternatives[i]))
+        self.calls += call.alternatives[longest]
         results = [
             rounds.mixed([*made, rounds.spread(index, output.shape)], output)
             for output, *made in zip(call.outputs, *(results for results, _ in ways), strict=True)

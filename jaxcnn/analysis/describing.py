@@ -1,0 +1,201 @@
+"""What ``python -m jaxcnn.describe`` says of networks and layers, from the words a person typed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn import callstring, models, ops
+from jaxcnn.analysis import listing
+from jaxcnn.analysis.trace import Trace, trace
+from jaxcnn.errors import UserError, nearest
+
+
+def network(model: str, sizes: Sequence[int], num_classes: int = 0) -> str:
+    """The table of a network.
+
+    Args:
+      model: a call string.
+      sizes: of one example, (*spatial, c).
+      num_classes: of the network; 0: its default.
+
+    Raises:
+      UserError: no such network, or it does not take such an input.
+
+    Example:
+      >>> print(network("lenet5", (28, 28, 1)).splitlines()[-6])
+      417 k multiply-accumulates; about 267 KiB in use at the peak, weights included
+    """
+    return listing.table(traced(model, sizes, num_classes))
+
+
+def networks(pair: str, sizes: Sequence[int], num_classes: int = 0) -> str:
+    """Two networks side by side.
+
+    Args:
+      pair: two call strings, with a comma between.
+      sizes: of one example, (*spatial, c).
+      num_classes: of both networks; 0: their defaults.
+
+    Raises:
+      UserError: these are not two networks, or one does not take such an input.
+    """
+    calls = callstring.parse(pair)
+    if len(calls) != 2:
+        raise UserError(
+            f"--compare={pair!r} names {len(calls)} networks: expected two, e.g. resnet20,resnet32"
+        )
+    names = [_spelled(call) for call in calls]
+    first, second = (traced(name, sizes, num_classes) for name in names)
+    return listing.compare(first, second, names)
+
+
+def traced(model: str, sizes: Sequence[int], num_classes: int = 0) -> Trace:
+    """The :class:`Trace` of a network for one example of float32; arguments as for :func:`network`."""
+    module = models.create(model, num_classes=num_classes or None)
+    x = jax.ShapeDtypeStruct((1, *sizes), jnp.float32)
+    try:
+        variables = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), x)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{model} does not take --input={_csv(sizes)}: {_line(error)}") from error
+    return trace(partial(module.apply, train=False), variables, x)
+
+
+def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:
+    """One layer explained.
+
+    Args:
+      op: a name of :data:`OPERATIONS`.
+      sizes: of the batch, (n, *spatial, c).
+      options: ``kernel``, ``strides``, ``padding`` and ``dilation`` as written (missing or empty: the
+        default), ``features`` (0: as many as channels) and ``groups``.
+
+    Returns:
+      A line each for the output, pixels never read, parameters, multiply-accumulates, receptive field and
+      memory.
+
+    Raises:
+      UserError: no such operation, or numbers that it refuses.
+
+    Example:
+      >>> print(operation("conv", (8, 56, 56, 128), {"kernel": "3", "groups": 128}))
+      conv 3×3 on 8×56×56×128, in 128 groups
+      output                8×56×56×128
+      ...
+    """
+    if op not in OPERATIONS:
+        raise UserError(f"--op={op!r} is unknown; {nearest(op, OPERATIONS)}")
+    if not 3 <= len(sizes) <= 5:
+        raise UserError(f"--input={_csv(sizes)}: expected examples, one to three spatial axes, channels")
+    kernel = whole_numbers("kernel", options.get("kernel") or "3")
+    given = {name: _numbers_or_names(name, options[name]) for name in WINDOW if options.get(name)}
+    try:
+        taps = ops.geometry.spatial_tuple(kernel[0] if len(kernel) == 1 else kernel, len(sizes) - 2, "kernel")
+        layer, weights = OPERATIONS[op](sizes, taps, options.get("groups", 1), options.get("features", 0))
+        found = trace(lambda w, x: layer(x, w, **given), weights, _shape(*sizes))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--op={op}: {_line(error)}") from error
+    groups = options.get("groups", 1)
+    title = f"{op} {listing.sizes(taps)} on {listing.sizes(sizes)}" + (
+        f", in {groups} groups" if groups > 1 else ""
+    )
+    return "\n".join([title, *listing.aligned(_facts(found, weights), left=2)])
+
+
+WINDOW = ("strides", "padding", "dilation")
+
+Built = tuple[Callable[..., jax.Array], dict[str, jax.ShapeDtypeStruct]]
+
+
+def _conv(sizes: Sequence[int], taps: Sequence[int], groups: int, features: int) -> Built:
+    ops.check.divides("groups", groups, "channels", sizes[-1])
+    features = features or sizes[-1]
+    weights = {"kernel": _shape(*taps, sizes[-1] // groups, features), "bias": _shape(features)}
+    return lambda x, w, **given: ops.conv(x, w["kernel"], w["bias"], groups=groups, **given), weights
+
+
+def _conv_transpose(sizes: Sequence[int], taps: Sequence[int], groups: int, features: int) -> Built:
+    features = features or sizes[-1]
+    ops.check.divides("groups", groups, "features", features)
+    weights = {"kernel": _shape(*taps, sizes[-1], features // groups), "bias": _shape(features)}
+    return lambda x, w, **given: ops.conv_transpose(
+        x, w["kernel"], w["bias"], groups=groups, **given
+    ), weights
+
+
+def _pool(
+    pool: Callable[..., jax.Array], sizes: Sequence[int], taps: Sequence[int], groups: int, features: int
+) -> Built:
+    if groups != 1 or features:
+        raise ValueError("pooling has neither groups nor features; leave --groups and --features out")
+    return lambda x, w, **given: pool(x, taps, **given), {}
+
+
+OPERATIONS: dict[str, Callable[[Sequence[int], Sequence[int], int, int], Built]] = {
+    "avg_pool": partial(_pool, ops.avg_pool),
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "max_pool": partial(_pool, ops.max_pool),
+}
+"""From sizes, taps, groups and features to a layer and the shapes of its weights."""
+
+
+def _facts(found: Trace, weights: Mapping[str, jax.ShapeDtypeStruct]) -> list[tuple[str, str]]:
+    output, examples = found.layers[-1], found.input[0]
+    size, jump, start = listing.fields_text(output.fields[1:-1])
+    unread, pixels = (sum(getattr(layer, name) for layer in found.layers) for name in ("unread", "pixels"))
+    parts = ", ".join(f"{name} {listing.sizes(shape.shape)}" for name, shape in weights.items())
+    macs = listing.number(found.macs)
+    if found.macs and examples > 1:
+        macs += f", {listing.number(found.macs / examples)} an example"
+    return [
+        ("output", listing.sizes(output.output)),
+        ("never read", f"{unread:,} of {pixels:,} pixels" if unread else "no pixel"),
+        ("parameters", f"{found.parameters:,}" + (f" ({parts})" if parts else "")),
+        ("multiply-accumulates", macs),
+        ("receptive field", f"{size} pixels along each axis, from {start}, every {jump}"),
+        ("memory", f"{listing.memory(output.bytes)} of output, {listing.memory(found.peak_bytes)} in all"),
+    ]
+
+
+def _numbers_or_names(name: str, text: str) -> Any:
+    """A number or name for every axis, or one for all; only paddings have names."""
+    if name != "padding":
+        entries: tuple[Any, ...] = whole_numbers(name, text)
+    else:
+        words = [word.strip() for word in text.split(",")]
+        entries = tuple(int(word) if word.isdigit() else word.upper() for word in words)
+    return entries[0] if len(entries) == 1 else entries
+
+
+def whole_numbers(flag: str, text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between.
+
+    >>> whole_numbers("input", "32,32,3")
+    (32, 32, 3)
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() and int(word) > 0 for word in words):
+        raise UserError(
+            f"--{flag}={text!r}: expected whole numbers above 0 with commas between, e.g. 32,32,3"
+        )
+    return tuple(map(int, words))
+
+
+def _spelled(call: callstring.Call) -> str:
+    arguments = [*map(repr, call.args), *(f"{name}={value!r}" for name, value in call.kwargs.items())]
+    return f"{call.name}({', '.join(arguments)})" if arguments else call.name
+
+
+def _shape(*sizes: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sizes, jnp.float32)
+
+
+def _csv(sizes: Sequence[int]) -> str:
+    return ",".join(map(str, sizes))
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n")[0]

@@ -1,0 +1,60 @@
+"""Describe networks or one layer without running them: ``python -m jaxcnn.describe --model=resnet20``."""
+
+from absl import flags
+
+from jaxcnn import cli
+from jaxcnn.errors import UserError
+
+USAGE = """\
+usage: python -m jaxcnn.describe --model=NAME --input=32,32,3
+       python -m jaxcnn.describe --compare=NAME,NAME --input=32,32,3
+       python -m jaxcnn.describe --op=conv --input=8,56,56,128 --kernel=3
+
+Prints shapes, parameters, multiply-accumulates, memory and receptive fields, from shapes alone.
+
+Networks:
+  --model          call string, e.g. 'resnet20(num_filters=32)'
+  --compare        two call strings
+  --input          sizes of one example, spatial axes then channels
+  --num_classes    classes of the network; 0: its default [0]
+
+One layer:
+  --op             conv, conv_transpose, max_pool or avg_pool
+  --input          sizes of the batch: examples, spatial axes, channels
+  --kernel         taps, one number or one for each spatial axis [3]
+  --features       channels of the output; 0: as many as the input has [0]
+  --strides        pixels between outputs, one number or one for each spatial axis [1; pooling: the kernel]
+  --padding        SAME, VALID, CAUSAL, FULL, CIRCULAR, REFLECT, REPLICATE, or pixels [SAME; pooling: 0]
+  --dilation       pixels between taps [1]
+  --groups         independent parts of the channels [1]
+"""
+
+
+def define_flags() -> None:
+    for name in ("model", "compare", "input", "op", "kernel", "strides", "padding", "dilation"):
+        flags.DEFINE_string(name, "", "")
+    for name, default in (("num_classes", 0), ("features", 0), ("groups", 1)):
+        flags.DEFINE_integer(name, default, "")
+
+
+def main(words: list[str]) -> int:
+    cli.reject_leftovers(words)
+    chosen = flags.FLAGS
+    if sum(map(bool, (chosen.model, chosen.compare, chosen.op))) != 1:
+        raise UserError("write one of --model=NAME, --compare=NAME,NAME and --op=conv; see --help")
+
+    from jaxcnn.analysis import describing  # after the flags: it brings JAX
+
+    sizes = describing.whole_numbers("input", chosen.input)
+    if chosen.op:
+        print(describing.operation(chosen.op, sizes, chosen.flag_values_dict()))
+    elif chosen.model:
+        print(describing.network(chosen.model, sizes, chosen.num_classes))
+    else:
+        print(describing.networks(chosen.compare, sizes, chosen.num_classes))
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, lambda: USAGE)

@@ -1,0 +1,127 @@
+"""What is said of networks and layers, checked against arithmetic and torch's rules."""
+
+import re
+
+import pytest
+
+from jaxcnn.analysis import describing, listing
+from jaxcnn.errors import UserError
+
+
+def facts(text):
+    """The lines under the title, by name."""
+    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in text.splitlines()[1:])
+
+
+def explain(op, sizes, **options):
+    return facts(describing.operation(op, sizes, options))
+
+
+def rows(text):
+    """The cells of a table's rows that are not empty, by layer and operation."""
+    cells = [re.split(r"\s{2,}", line) for line in text.splitlines()]
+    return {(name, operation): rest for name, operation, *rest in (row for row in cells if len(row) > 5)}
+
+
+def test_a_network_is_a_table():
+    text = describing.network("resnet8(num_filters=4)", (16, 16, 3), 7)
+    found = rows(text)
+    assert found["stem/conv", "conv 3×3"] == ["16×16×4", "108", "27.6 k", "4.00 KiB", "3", "1", "-1"]
+    # two 3×3 at jump 1, then a strided and a plain one: 7 + 2 + 4
+    assert found["stage2_block1", "add"] == ["8×8×8", "2.00 KiB", "13", "2", "-6"]
+    assert found["head/dense", "dense"] == ["7", "119", "112", "28 B", "all"]
+    assert "stage2_block1 (slice /2) never reads 192 of its 256 pixels" in text
+    assert "fully connected layers hold 2.4% of the parameters" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_total_parameters_of_lenet():
+    text = describing.network("lenet5", (32, 32, 1))
+    assert "61,706" in next(line for line in text.splitlines() if line.startswith("total"))
+
+
+def test_two_networks_side_by_side():
+    text = describing.networks("lenet5(num_classes=3), resnet8(num_filters=4)", (32, 32, 1))
+    lines = text.splitlines()
+    assert lines[0].split() == ["lenet5(num_classes=3)", "resnet8(num_filters=4)", "ratio"]
+    assert next(line for line in lines if line.startswith("widest field")).split() == [
+        "widest",
+        "field",
+        "32",
+        "25",
+    ]
+    assert any(re.search(r"c1 .*\|  stem/conv", line) for line in lines)
+
+
+def test_a_depthwise_layer():
+    said = explain("conv", (8, 56, 56, 128), kernel="3", groups=128)
+    assert said["output"] == "8×56×56×128"
+    assert said["parameters"] == "1,280 (kernel 3×3×1×128, bias 128)"
+    assert said["multiply-accumulates"] == f"{8 * 56 * 56 * 128 * 9 / 1e6:.1f} M, 3.61 M an example"
+    assert said["receptive field"] == "3 pixels along each axis, from -1, every 1"
+    assert said["never read"] == "no pixel"
+
+
+def test_a_lossy_stride_is_counted():
+    assert explain("conv", (1, 7, 7, 1), strides="3", padding="valid")["never read"] == "13 of 49 pixels"
+    assert explain("max_pool", (2, 57, 57, 3), kernel="2")["never read"] == "113 of 3,249 pixels"
+
+
+def test_causal_dilation():
+    said = explain("conv", (2, 100, 8), dilation="4", padding="causal", features=16)
+    assert said["receptive field"].startswith("9 pixels along each axis, from -8,")
+    assert said["output"] == "2×100×16"
+
+
+def test_enlarging():
+    said = explain("conv_transpose", (2, 14, 14, 8), kernel="4", strides="2", features=4)
+    assert said["output"] == "2×28×28×4"
+    assert said["receptive field"].startswith("2 pixels along each axis, from -1, every 1/2")
+
+
+@pytest.mark.parametrize(
+    ("op", "sizes", "options", "message"),
+    [
+        ("conf", (8, 8, 8, 2), {}, "--op='conf' is unknown; did you mean conv?"),
+        ("conv", (8, 8), {}, "--input=8,8: expected examples, one to three spatial axes, channels"),
+        ("conv", (8, 8, 8, 3), {"groups": 2}, "--op=conv: groups=2: expected a divisor of the 3 channels"),
+        (
+            "conv",
+            (8, 8, 8, 3),
+            {"padding": "sane"},
+            "--op=conv: padding='SANE' is not known; did you mean SAME",
+        ),
+        ("conv", (8, 8, 8, 3), {"strides": "0"}, "--strides='0': expected whole numbers above 0"),
+        ("conv", (8, 8, 8, 3), {"kernel": "3,3,3"}, "--op=conv: kernel=(3, 3, 3): expected an int or 2 ints"),
+        (
+            "conv",
+            (8, 2, 2, 3),
+            {"padding": "VALID"},
+            "--op=conv: a kernel of 3 with dilation 1 spans 3 pixels",
+        ),
+        ("max_pool", (8, 8, 8, 3), {"groups": 3}, "--op=max_pool: pooling has neither groups nor features"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(op, sizes, options, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        describing.operation(op, sizes, options)
+    assert "\n" not in str(caught.value)
+
+
+def test_networks_that_cannot_be():
+    with pytest.raises(UserError, match="model 'resnet2O' is unknown"):
+        describing.network("resnet2O", (32, 32, 3))
+    with pytest.raises(UserError, match=r"lenet5 does not take --input=3: x has shape \(1, 3\)"):
+        describing.network("lenet5", (3,))
+    with pytest.raises(UserError, match=r"names 1 networks: expected two, e\.g\. resnet20,resnet32"):
+        describing.networks("mlp", (8, 8, 1))
+    with pytest.raises(UserError, match="--input='3x3': expected whole numbers above 0"):
+        describing.whole_numbers("input", "3x3")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.00 k"), (9999, "10.0 k"), (999_600, "1.00 M"), (None, "?")],
+)
+def test_numbers_have_three_digits(value, text):
+    assert listing.number(value) == text
