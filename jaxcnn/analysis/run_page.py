@@ -151,7 +151,11 @@ def worst(
         )
         words = f"A {class_names[label]} that the model takes for {class_names[said]}"
         cards.append(page.figure(page.picture(pictures.data_uri(shown), words), caption))
-    kept = f"{len(cards)} of {wrong:,} errors" if wrong > len(cards) else f"All {wrong} errors"
+    kept = (
+        f"{len(cards)} of {wrong:,} errors"
+        if wrong > len(cards)
+        else f"{wrong} error{'s' * (wrong > 1)} in all"
+    )
     lead = f"{kept}, the surest first: what the model said for what it was."
     return page.section(title, page.note(lead), page.grid(cards, class_="errors"))
 
