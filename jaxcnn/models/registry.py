@@ -55,8 +55,8 @@ def register(builder: Any = None, *, name: str | None = None) -> Any:
 def names(pattern: str = "*") -> list[str]:
     """The registered names that match a shell pattern, with numbers in numerical order.
 
-    >>> names("resnet[2-5]?")
-    ['resnet20', 'resnet32', 'resnet44', 'resnet56']
+    >>> names("resnet*0")
+    ['resnet20', 'resnet50', 'resnet110']
     """
     return sorted(fnmatch.filter(_BUILDERS, pattern.lower()), key=_natural)
 

@@ -17,8 +17,8 @@ def clean(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("resnet2O", r"model 'resnet2O' is unknown; did you mean resnet32 or resnet20"),
-        ("vgg", r"model 'vgg' is unknown; known: lenet5, mlp"),
+        ("resnet2O", r"model 'resnet2O' is unknown; did you mean .*resnet20"),
+        ("zzz", r"model 'zzz' is unknown; known: .*lenet5"),
         ("resnet20(num_filter=3)", r"'resnet20' has no argument 'num_filter'; did you mean num_filters"),
         ("resnet20(depth=8)", r"'resnet20' has no argument 'depth'"),
         ("resnet20(name='x')", r"'resnet20' has no argument 'name'"),
