@@ -2,7 +2,7 @@
 
 from jaxcnn.ops import check, geometry
 from jaxcnn.ops.conv import conv
-from jaxcnn.ops.deform import deform_conv, deform_roi_pool, roi_align
+from jaxcnn.ops.deform import deform_conv
 from jaxcnn.ops.dense import dense
 from jaxcnn.ops.depthwise import (
     channel_shuffle,
@@ -15,6 +15,7 @@ from jaxcnn.ops.factor import Factors, factor_kernel, flattened_conv, spatially_
 from jaxcnn.ops.local import local_conv, tiled_conv
 from jaxcnn.ops.norm import batch_moments, batch_norm, group_norm, instance_norm, layer_norm, update_running
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
+from jaxcnn.ops.roi import deform_roi_pool, roi_align
 from jaxcnn.ops.shortcut import zero_pad_shortcut
 from jaxcnn.ops.stochastic import drop_block, drop_path, dropout, spatial_dropout
 from jaxcnn.ops.transpose import conv_transpose
