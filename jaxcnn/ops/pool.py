@@ -5,8 +5,7 @@ padding mean what they mean in torch: ``strides=None`` is the window's size, ``c
 that hangs over the end.
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,8 @@ from jaxtyping import Array, Bool, Float
 from jaxcnn.ops import check
 from jaxcnn.ops.geometry import Padding
 from jaxcnn.ops.geometry.window import Window
-from jaxcnn.ops.shifted_max import shifted_max
-from jaxcnn.ops.window import read, slide, taps
+from jaxcnn.ops.shifted import shifted_max, shifted_sum
+from jaxcnn.ops.window import slide
 
 MOST_TAPS = 32
 """Longer windows are left to ``lax.reduce_window``: a slice for each tap would be much to compile."""
@@ -60,7 +59,10 @@ def max_pool(
       (Array([5., 4.], dtype=float32), Array([5., 5.], dtype=float32))
     """
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
-    return shifted_max(x, windows) if _shift(windows) else _reduce_window_max(x, windows)
+    if _shift(windows):
+        return shifted_max(x, windows)
+    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+    return _reduce_window(x, windows, lax.max, lowest)
 
 
 def avg_pool(
@@ -104,11 +106,11 @@ def avg_pool(
     dtype = x.dtype
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
-    for axis, each in reversed(windows.items()):
-        one = {axis: each}
-        total = functools.reduce(jnp.add, (read(x, one, tap, 0.0) for tap in taps(one)))
-        x = total * _along(1 / np.asarray(each.counts(count_include_pad), x.dtype), axis, x.ndim)
-    return x.astype(dtype)
+    total = shifted_sum(x, windows) if _shift(windows) else _reduce_window(x, windows, lax.add, 0.0)
+    for axis, each in windows.items():
+        counts = np.asarray(each.counts(count_include_pad), total.dtype)
+        total = total * _along(1 / counts, axis, x.ndim)
+    return total.astype(dtype)
 
 
 def global_avg_pool(
@@ -174,19 +176,18 @@ def global_max_pool(
 
 
 def _shift(windows: dict[int, Window]) -> bool:
-    """Whether shifted maxima are the better form: measured on CPUs, untested elsewhere."""
+    """Whether shifted arrays are the better form: measured on CPUs, untested elsewhere."""
     if any(each.dilation > 1 for each in windows.values()):
         return True  # JAX cannot differentiate the other
     return jax.default_backend() == "cpu" and max(each.kernel for each in windows.values()) <= MOST_TAPS
 
 
-def _reduce_window_max(x: Array, windows: dict[int, Window]) -> Array:
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+def _reduce_window(x: Array, windows: dict[int, Window], combine: Callable, initial: float) -> Array:
     spatial = list(windows.values())
     return lax.reduce_window(
         x,
-        np.asarray(lowest, x.dtype),  # concrete, so that JAX knows its gradient
-        lax.max,
+        np.asarray(initial, x.dtype),  # concrete, so that JAX knows the gradient
+        combine,
         window_dimensions=(1, *(each.kernel for each in spatial), 1),
         window_strides=(1, *(each.stride for each in spatial), 1),
         padding=((0, 0), *(each.reach() for each in spatial), (0, 0)),

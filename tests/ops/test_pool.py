@@ -110,7 +110,7 @@ def test_named_paddings_are_those_of_convolution(padding, stride):
     assert ops.max_pool(x, 3, strides=stride, padding=padding).shape == expected.shape
 
 
-@pytest.mark.parametrize("window", [2, 3, 5])
+@pytest.mark.parametrize("window", [2, 3, 5, 6])
 def test_max_pool_differentiates_forwards_and_twice(window):
     x = jnp.asarray(rng.permutation(36).reshape(1, 6, 6, 1), jnp.float32)
     v = jnp.asarray(rng.standard_normal(x.shape), jnp.float32)

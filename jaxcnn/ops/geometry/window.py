@@ -54,14 +54,31 @@ class Window(NamedTuple):
         stop = max(first, min(self.outputs, (self.size - 1 - offset) // self.stride + 1))
         return Reads(offset + first * self.stride, stop - first, first, self.outputs - stop)
 
-    def place(self, tap: int) -> tuple[int, int]:
-        """A tap's distance from the window's start, as whole strides and a residue."""
-        return divmod(tap * self.dilation, self.stride)
+    @property
+    def reaches(self) -> int:
+        """How many blocks of one stride a window spans."""
+        return (self.kernel - 1) * self.dilation // self.stride + 1
 
     @property
     def blocks(self) -> int:
-        """Whole strides that hold the input, its low padding and every window."""
-        return max(-(-(self.low + self.size) // self.stride), self.place(self.kernel - 1)[0] + self.outputs)
+        """Blocks of one stride that hold the low padding, the input and every window."""
+        return max(-(-(self.low + self.size) // self.stride), self.reaches - 1 + self.outputs)
+
+    def reaching(self, distance: int) -> list[int]:
+        """The tap that meets each pixel of the block so far from the window's first, -1 where there is none.
+
+        >>> window = Window.fit(9, 3, stride=2)
+        >>> window.reaching(0), window.reaching(1)
+        ([0, 1], [2, -1])
+        """
+        places = range(distance * self.stride, (distance + 1) * self.stride)
+        inside = range(0, self.kernel * self.dilation, self.dilation)
+        return [place // self.dilation if place in inside else -1 for place in places]
+
+    def padded(self) -> "Window":
+        """The same window over an input that holds :meth:`reach` already."""
+        low, high = self.reach()
+        return self._replace(size=low + self.size + high, low=0, high=0)
 
     def reach(self) -> tuple[int, int]:
         """Pixels below and above the input that the windows of all outputs need.
