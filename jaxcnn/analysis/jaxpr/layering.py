@@ -6,6 +6,7 @@ two layers made; elementwise operations and moves belong to the layer whose outp
 of one array are a window.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -47,8 +48,8 @@ class Layer(NamedTuple):
 
     @property
     def dense(self) -> bool:
-        """Whether it multiplies by a matrix rather than convolves."""
-        return self.operation == words.DENSE
+        """Whether it is fully connected: a product with a matrix whose output has no positions left."""
+        return self.operation == words.DENSE and math.prod(self.output[1:-1]) == 1
 
 
 class Group(NamedTuple):

@@ -15,6 +15,7 @@ from jax.extend import core
 from jaxcnn.analysis.jaxpr import reach as reaches
 from jaxcnn.analysis.jaxpr import rounds
 from jaxcnn.analysis.jaxpr.calls import FOLDABLE, Call, Rule, Value, fold, known
+from jaxcnn.analysis.jaxpr.direct import direct_form
 from jaxcnn.analysis.jaxpr.reach import Reach
 
 FOLLOWED = 256  # the most rounds of a loop that are followed one by one
@@ -80,6 +81,8 @@ class Walk:
         name = eqn.primitive.name
         if name in INLINED and INLINED[name] in eqn.params:
             return self._inner(eqn.params[INLINED[name]], operands, scope)
+        if (program := direct_form(eqn)) is not None:
+            return self._inner(program, operands, scope)
         avals = [var.aval for var in eqn.outvars]
         outputs = [Value(tuple(getattr(a, "shape", ())), getattr(a, "dtype", None)) for a in avals]
         call = Call(eqn.primitive, dict(eqn.params), operands, outputs, scope, self._repeats, self.extend)
