@@ -1,5 +1,8 @@
 """Train a network: ``python -m jaxcnn.train --flagfile=experiments/digits.flags``."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from absl import flags
 
 from jaxcnn import cli, config
@@ -27,8 +30,10 @@ def main(words: list[str]) -> int:
 
     from jaxcnn import report
 
-    page = folder / "report.html"
-    if not page.exists():
+    page: Path | str = folder / "report.html"
+    if find_spec("matplotlib") is None:
+        page = f"needs pip install 'jaxcnn[report]', then {cli.command('jaxcnn.report', folder)}"
+    elif not (folder / "report.html").exists():
         report.write(folder)
     print(
         f"{folder} {'was finished already' if finished else 'is finished'}: test accuracy "
