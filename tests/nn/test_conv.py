@@ -180,3 +180,18 @@ def test_mistakes_are_named():
         nn.SeparableConv(6, 3, multiplier=4, pointwise_first=True).init(key, image)
     with pytest.raises(ValueError, match="groups=2: expected a divisor of the 3 channels read along axis 1"):
         nn.SpatiallySeparableConv(6, 3, rank=3, groups=2).init(key, image)
+
+
+def test_weights_are_as_many_as_the_arithmetic_says():
+    def count(module, *shape):
+        variables = jax.eval_shape(module.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
+        return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+    assert count(nn.Conv(1, 5, use_bias=False), 1, 32, 32, 3) == 75
+    assert count(nn.Conv(6, 5), 1, 32, 32, 1) == 6 * (25 + 1)
+    assert count(nn.Dense(6 * 28 * 28), 1, 32 * 32) == 6 * 28 * 28 * (32 * 32 + 1)
+    assert count(nn.Conv(128, 3, use_bias=False), 1, 8, 8, 64) == 73728
+    assert count(nn.SeparableConv(128, 3, use_bias=False), 1, 8, 8, 64) == 576 + 8192
+    assert count(nn.Conv(64, 3, groups=4, use_bias=False), 1, 8, 8, 64) == 9 * 64 * 64 // 4
+    assert count(nn.FlattenedConv(128, 3, use_bias=False), 1, 8, 8, 64) == 128 * (64 + 3 + 3)
+    assert count(nn.LocalConv(2, 3, use_bias=False), 1, 8, 8, 4) == 8 * 8 * 9 * 4 * 2

@@ -44,6 +44,7 @@ def test_sizes_and_losses_are_those_of_the_windows_counted(size, window):
     loss = geometry.stride_loss(size, **window)
     assert loss.unseen == tuple(row for row in range(size) if row not in seen)
     assert loss.exact == (reads[-1][-1] == size + window["padding"][1] - 1)
+    assert geometry.tap_rows(size, **window) == reads
     for i, rows in enumerate(reads):
         assert geometry.window_inputs((i, i), **window) == (rows[0], rows[-1])
 
@@ -94,6 +95,13 @@ def test_named_padding_gives_an_output_for_every_stride(name, size, kernel, stri
     (entry,) = geometry.resolve_padding(name, (size,), (kernel,), (stride,), (dilation,))
     outputs = geometry.output_size(size, kernel, stride=stride, padding=entry.pair, dilation=dilation)
     assert outputs == -(-size // stride)
+
+
+def test_sizes_of_all_axes():
+    sizes = geometry.output_sizes((9, 8), (3, 2), strides=(2, 1), padding=("SAME", (1, 0)), dilation=(1, 3))
+    assert sizes == (5, 6)
+    with pytest.raises(ValueError, match=re.escape("kernel=(3,): expected an int or 2 ints")):
+        geometry.output_sizes((9, 8), (3,))
 
 
 def test_padding_by_axis():
@@ -159,6 +167,28 @@ def test_transposed_size_and_reach_are_torchs(size, window, output_padding):
         assert all(first <= row <= last for row in read)
         if window["dilation"] == 1 and len(read):
             assert (max(first, 0), min(last, size - 1)) == (read[0], read[-1])
+
+
+@SETTINGS
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 4), st.integers(0, 6), st.integers(1, 9))
+def test_phases_hold_every_product_of_a_transposed_convolution_once(kernel, stride, dilation, low, outputs):
+    numbers = {"stride": stride, "low": low, "outputs": outputs, "dilation": dilation}
+    phases, count, drop = geometry.transposed_phases(kernel, **numbers)
+    assert len(phases) == stride
+    assert count * stride >= drop + outputs
+    found = set()
+    for residue, phase in enumerate(phases):
+        for q in range(count):
+            for m, tap in enumerate(reversed(phase.taps)):
+                found.add((q * stride + residue - drop, phase.start + q + m * phase.dilation, tap))
+    found = {product for product in found if 0 <= product[0] < outputs}
+    expected = {
+        (output, (output + low - tap * dilation) // stride, tap)
+        for output in range(outputs)
+        for tap in range(kernel)
+        if (output + low - tap * dilation) % stride == 0
+    }
+    assert found == expected
 
 
 def test_receptive_field_composes():

@@ -1,6 +1,6 @@
 """Sizes, padding and receptive fields: the only place that does this arithmetic.
 
-Every function but :func:`spatial_tuple` and :func:`resolve_padding` speaks of one spatial axis, in pixels,
+Functions that take ``sizes`` speak of all spatial axes; every other speaks of one axis, in pixels,
 with the window described by ``kernel`` (taps), ``stride``, ``dilation`` (distance between taps) and
 ``padding`` (pixels added below and above the axis). A window spans ``extent = (kernel - 1)·dilation + 1``
 pixels; output ``i`` reads ``i·stride - low + tap·dilation`` for each tap. Everything is Python integers, so a
