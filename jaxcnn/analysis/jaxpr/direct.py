@@ -15,7 +15,7 @@ def direct_form(eqn: core.JaxprEqn) -> core.ClosedJaxpr | None:
 
     problem = eqn.params["problem"]
     compute: Any = partial(getattr(Direct(), eqn.params["form"]), problem=problem)
-    avals = [var.aval for var in eqn.invars]
+    avals: list[Any] = [var.aval for var in eqn.invars]
     if len(avals[0].shape) > problem.spec.ndim + 2:  # lanes of independent convolutions
         compute = jax.vmap(compute)
     return jax.make_jaxpr(compute)(*(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals))
