@@ -51,7 +51,7 @@ def torch_conv(x, kernel, bias, *, strides, padding, dilation, groups):
     return channels_last(y)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(convolutions())
 def test_conv_is_torchs_with_every_gradient(case):
     shape, kernel_shape, numbers = case

@@ -140,10 +140,14 @@ def test_mistakes_are_named_while_tracing(layer, shape, numbers, message):
         jax.eval_shape(lambda: layer(x4, np.ones(shape), **numbers))
 
 
-def test_places_and_biases_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=re.escape("expected its first axes to be the output's, (4, 4)")):
-        ops.local_conv(x4, np.ones((4, 3, 3, 3, 4, 2)))
-    with pytest.raises(ValueError, match=re.escape("bias has shape (2,): expected (4, 4, 2)")):
-        ops.local_conv(x4, np.ones((4, 4, 3, 3, 4, 2)), np.ones(2))
-    with pytest.raises(ValueError, match=re.escape("bias has shape (3,): expected (2, 1, 2)")):
-        ops.tiled_conv(x4, np.ones((2, 1, 3, 3, 4, 2)), np.ones(3))
+@pytest.mark.parametrize(
+    ("layer", "shapes", "message"),
+    [
+        (ops.local_conv, [(4, 3, 3, 3, 4, 2)], "expected its first axes to be the output's, (4, 4)"),
+        (ops.local_conv, [(4, 4, 3, 3, 4, 2), (2,)], "bias has shape (2,): expected (4, 4, 2)"),
+        (ops.tiled_conv, [(2, 1, 3, 3, 4, 2), (3,)], "bias has shape (3,): expected (2, 1, 2)"),
+    ],
+)
+def test_places_and_biases_that_do_not_fit_are_named(layer, shapes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        jax.eval_shape(layer, x4, *map(np.ones, shapes))
