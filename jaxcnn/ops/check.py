@@ -1,5 +1,7 @@
 """What every operation on images asks of its arrays, said while tracing."""
 
+from numbers import Integral
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -90,7 +92,7 @@ def divides(name: str, divisor: int, what: str, count: int) -> None:
       TypeError: the divisor is not an int.
       ValueError: it is below 1 or leaves a remainder.
     """
-    if not isinstance(divisor, int):
+    if not isinstance(divisor, Integral):
         raise TypeError(f"{name}={divisor!r}: expected an int")
     if divisor < 1 or count % divisor:
         raise ValueError(f"{name}={divisor}: expected a divisor of the {count} {what}")

@@ -123,7 +123,7 @@ def _correlate(
         return jnp.zeros(shape, x.dtype)
     padding = []
     for i, (axis, count) in enumerate(zip(phases[0], counts, strict=True), start=1):
-        rows = count + (len(axis.taps) - 1) * axis.dilation
+        rows = geometry.input_size(count, len(axis.taps), dilation=axis.dilation)
         low, high = -axis.start, axis.start + rows - x.shape[i]
         if circular[i - 1] or low < 0 or high < 0:
             x = take_rows(x, i, axis.start, rows, circular=circular[i - 1])

@@ -266,6 +266,14 @@ def test_half_precision_accumulates_in_float32_and_rounds_once(dtype, tolerance)
     assert [gradient.dtype for gradient in gradients] == [dtype, dtype]
 
 
+def test_numbers_of_numpy_are_numbers():
+    x, kernel = jnp.ones((1, 4, 2)), jnp.ones((3, 1, 2))
+    y = ops.conv(
+        x, kernel, strides=np.int64(2), dilation=[np.int32(1)], groups=np.int64(2), padding=np.int64(1)
+    )
+    assert y.shape == (1, 2, 2)
+
+
 def test_dtypes_promote_as_in_numpy():
     assert ops.conv(jnp.ones((1, 4, 2), jnp.bfloat16), jnp.ones((3, 2, 2))).dtype == jnp.float32
     assert ops.conv(np.ones((1, 4, 2), np.float32), np.ones((3, 2, 2), np.float32)).dtype == jnp.float32
