@@ -196,7 +196,7 @@ x4, k4 = np.ones((1, 3, 3, 4), np.float32), np.ones((3, 3, 4, 2), np.float32)
             "output_padding=-1: expected 0",
         ),
         (lambda: ops.conv_transpose(x4, k4, strides=0), ValueError, "strides=0: expected 1 or more"),
-        (lambda: ops.conv_transpose(x4, k4, lowering="dirct"), ValueError, "did you mean direct?"),
+        (lambda: ops.conv_transpose(x4, k4, lowering="dirct"), ValueError, "did you mean direct"),
     ],
 )
 def test_mistakes_are_named_while_tracing(call, error, message):
