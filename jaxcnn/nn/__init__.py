@@ -1,46 +1,86 @@
 """Linen modules: each owns its parameters and calls a function of :mod:`jaxcnn.ops`."""
 
 from jaxcnn.nn.blocks import BasicBlock, BottleneckBlock, ConvNorm, ResidualBlock
+from jaxcnn.nn.capsule import EMCapsules, PrimaryCapsules, RoutedCapsules
 from jaxcnn.nn.conv import Conv, ConvTranspose, Dense, DepthwiseConv, PointwiseConv, ShuffledConv
 from jaxcnn.nn.deform import DeformConv, DeformRoIPool, RoIAlign
 from jaxcnn.nn.factor import FlattenedConv, SeparableConv, SpatiallySeparableConv
+from jaxcnn.nn.gates import CBAM, CoordinateAttention, SqueezeExcite
 from jaxcnn.nn.heads import FlattenHead, PooledHead
 from jaxcnn.nn.local import LocalConv, TiledConv
-from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
-from jaxcnn.nn.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
+from jaxcnn.nn.pool import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    BlurPool,
+    ComplexCell,
+    GaussianPool,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LpPool,
+    Maxout,
+    MaxPool,
+    StochasticPool,
+    WeightedPool,
+)
+from jaxcnn.nn.rearrange import ChannelShuffle, DepthToSpace, PixelShuffle, PixelUnshuffle, SpaceToDepth
+from jaxcnn.nn.standardized import StandardizedConv
 from jaxcnn.nn.stochastic import DropBlock, Dropout, DropPath, SpatialDropout
 
 __all__ = [
+    "CBAM",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
     "AvgPool",
     "BasicBlock",
     "BatchNorm",
+    "BlurPool",
     "BottleneckBlock",
+    "ChannelShuffle",
+    "ComplexCell",
     "Conv",
     "ConvNorm",
     "ConvTranspose",
+    "CoordinateAttention",
     "DeformConv",
     "DeformRoIPool",
     "Dense",
+    "DepthToSpace",
     "DepthwiseConv",
     "DropBlock",
     "DropPath",
     "Dropout",
+    "EMCapsules",
     "FlattenHead",
     "FlattenedConv",
+    "GaussianPool",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
     "LocalConv",
+    "LocalResponseNorm",
+    "LpPool",
     "MaxPool",
+    "Maxout",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PointwiseConv",
     "PooledHead",
+    "PrimaryCapsules",
     "ResidualBlock",
     "RoIAlign",
+    "RoutedCapsules",
     "SeparableConv",
     "ShuffledConv",
+    "SpaceToDepth",
     "SpatialDropout",
     "SpatiallySeparableConv",
+    "SqueezeExcite",
+    "StandardizedConv",
+    "StochasticPool",
     "TiledConv",
+    "WeightedPool",
 ]

@@ -1,4 +1,4 @@
-"""Modules that own the parameters of :mod:`jaxcnn.ops.norm`: float32 whatever is computed in."""
+"""Modules that own the parameters of normalisation: float32 whatever is computed in."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.ops.batch_norm import Convention
 
 Dtype = Any
 Initializer = nn.initializers.Initializer
@@ -50,7 +51,7 @@ class BatchNorm(_Affine):
     """
 
     momentum: float = 0.9
-    convention: ops.norm.Convention = "flax"
+    convention: Convention = "flax"
     unbiased: bool = False
     axis_name: str | Sequence[str] | None = None
 
@@ -105,3 +106,15 @@ class InstanceNorm(_Affine):
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         x, scale, bias = self._prepare(x)
         return ops.instance_norm(x, scale, bias, mask=mask, epsilon=self.epsilon)
+
+
+class LocalResponseNorm(nn.Module):
+    """Module form of :func:`jaxcnn.ops.local_response_norm`."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        return ops.local_response_norm(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k)

@@ -1,151 +1,17 @@
-"""Normalisation: subtract a mean, divide by a standard deviation, scale and shift per channel.
+"""Normalisation of each example on its own: the same in training and evaluation.
 
-Which values share one mean and variance is the only difference between the layers. Statistics are computed in
-float32 (float64 for float64 inputs) by the two-pass formula, mean of (x − mean)², which is never negative.
+Subtract a mean, divide by a standard deviation, scale and shift per channel; which values share one mean and
+variance is the only difference between the layers.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxcnn.ops import check
-
-Convention = Literal["flax", "torch"]
-
-
-class Moments(NamedTuple):
-    """Mean and biased variance of each channel, and the number of values behind each."""
-
-    mean: Float[Array, "c"]
-    var: Float[Array, "c"]
-    n: Float[Array, ""]
-
-
-def batch_moments(
-    x: Float[Array, "n *spatial c"],
-    *,
-    axis_name: str | Sequence[str] | None = None,
-    mask: Bool[Array, "n *spatial"] | None = None,
-) -> Moments:
-    """Mean and variance of each channel over examples and positions.
-
-    mean = Σ x / N and var = Σ (x − mean)² / N over the N values of a channel: two passes, so a large mean
-    does not cancel the variance away.
-
-    Args:
-      x: values, shape (n, *spatial, c).
-      axis_name: mapped axes of ``jax.shard_map``, ``pmap`` or ``vmap`` whose values count as one batch. Under
-        ``jit``
-        with a batch sharded over a mesh leave it out: the statistics are those of the whole batch already.
-      mask: shape (n,) or (n, *spatial), True where values count. What is masked may hold anything, NaN
-        included.
-
-    Returns:
-      ``Moments(mean, var, n)``, mean and var of shape (c,), all at least float32. With no values (an empty
-      batch, everything masked) all are 0.
-
-    Raises:
-      ValueError: x has no channel axis beside its batch axis, or the mask's shape does not fit.
-
-    Example:
-      >>> batch_moments(jnp.array([[1.0], [3.0], [5.0], [7.0]]))
-      Moments(mean=Array([4.], dtype=float32), var=Array([5.], dtype=float32), n=Array(4., dtype=float32))
-    """
-    _check_rank(x)
-    axes = tuple(range(x.ndim - 1))
-    mean, var, count = _moments(x, axes, _expand(mask, x), axis_name)
-    return Moments(mean.reshape(-1), var.reshape(-1), count.reshape(()))
-
-
-def batch_norm(
-    x: Float[Array, "n *spatial c"],
-    scale: Float[Array, "c"] | None,
-    bias: Float[Array, "c"] | None,
-    mean: Float[Array, "c"],
-    var: Float[Array, "c"],
-    *,
-    epsilon: float = 1e-5,
-) -> Float[Array, "n *spatial c"]:
-    """Batch normalisation with the statistics it is given.
-
-    y = scale · (x − mean) / √(var + ε) + bias. In training pass :func:`batch_moments` of x, and keep a
-    running average with :func:`update_running`; in evaluation pass the running average.
-
-    Args:
-      x: values, shape (n, *spatial, c).
-      scale: shape (c,), or None for 1.
-      bias: shape (c,), or None for 0.
-      mean: shape (c,).
-      var: shape (c,).
-      epsilon: added to the variance.
-
-    Returns:
-      Normalised values, shape and dtype of x.
-
-    Raises:
-      ValueError: a parameter's or statistic's shape is not (c,).
-
-    Example:
-      >>> x = jnp.array([[1.0], [3.0]])
-      >>> mean, var, _ = batch_moments(x)
-      >>> batch_norm(x, None, None, mean, var).round(2).ravel()
-      Array([-1.,  1.], dtype=float32)
-
-    Paper: Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
-    """
-    _check_rank(x)
-    for name, value in (("mean", mean), ("var", var)):
-        _check_channels(name, value, x)
-    return _normalize(x, _row(mean, x), _row(var, x), scale, bias, epsilon)
-
-
-def update_running(
-    mean: Float[Array, "c"],
-    var: Float[Array, "c"],
-    moments: Moments,
-    *,
-    momentum: float | Float[Array, ""] = 0.9,
-    convention: Convention = "flax",
-    unbiased: bool = False,
-) -> tuple[Float[Array, "c"], Float[Array, "c"]]:
-    """Running mean and variance after one more batch.
-
-    With m the momentum, ``"flax"``: new = m·old + (1 − m)·batch; ``"torch"``: new = (1 − m)·old + m·batch. So
-    0.9 for the one is 0.1 for the other. A batch without values changes nothing.
-
-    Args:
-      mean: running mean, shape (c,).
-      var: running variance, shape (c,).
-      moments: of this batch, from :func:`batch_moments`.
-      momentum: m, in [0, 1].
-      convention: ``"flax"`` or ``"torch"``.
-      unbiased: average var·N/(N − 1), as torch does, rather than the biased variance that normalised the
-        batch.
-
-    Returns:
-      The new running (mean, var).
-
-    Raises:
-      ValueError: the convention is unknown, or the momentum is outside [0, 1].
-
-    Example:
-      >>> batch = batch_moments(jnp.array([[1.0], [3.0], [5.0], [7.0]]))
-      >>> update_running(jnp.zeros(1), jnp.ones(1), batch, momentum=0.5)
-      (Array([2.], dtype=float32), Array([3.], dtype=float32))
-    """
-    if convention not in ("flax", "torch"):
-        raise ValueError(f"convention={convention!r}: expected 'flax' (m·old) or 'torch' (m·batch)")
-    if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"momentum={momentum}: expected 0 to 1")
-    keep = momentum if convention == "flax" else 1 - momentum
-    keep = jnp.where(moments.n > 0, keep, 1.0)
-    batch_var = moments.var
-    if unbiased:
-        batch_var = batch_var * (moments.n / jnp.maximum(moments.n - 1, 1))
-    return keep * mean + (1 - keep) * moments.mean, keep * var + (1 - keep) * batch_var
+from jaxcnn.ops import check, geometry
+from jaxcnn.ops.moments import check_rank, moments, normalize, positions
 
 
 def layer_norm(
@@ -182,13 +48,13 @@ def layer_norm(
 
     Paper: Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
     """
-    _check_rank(x)
+    x = check_rank(x)
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     positive = tuple(a + x.ndim if a < 0 else a for a in axes)
     if not axes or len(set(positive)) < len(axes) or not all(0 < a < x.ndim for a in positive):
         raise ValueError(f"axis={axis!r}: expected each of the axes 1 to {x.ndim - 1}, or -1, at most once")
-    mean, var, _ = _moments(x, positive)
-    return _normalize(x, mean, var, scale, bias, epsilon)
+    mean, var, _ = moments(x, positive)
+    return normalize(x, mean, var, scale, bias, epsilon)
 
 
 def group_norm(
@@ -227,10 +93,10 @@ def group_norm(
 
     Paper: Wu and He, "Group Normalization", 2018, arXiv:1803.08494.
     """
-    _check_rank(x)
+    x = check_rank(x)
     channels = x.shape[-1]
     check.divides("groups", groups, "channels", channels)
-    mask = _expand(mask, x)
+    mask = positions(mask, x)
     if mask is not None:
         x = jnp.where(mask, x, 0)
 
@@ -240,8 +106,8 @@ def group_norm(
         return jnp.repeat(grouped, channels // groups, axis=-1).reshape(per_channel.shape)
 
     axes = tuple(range(1, x.ndim - 1))
-    mean, var, _ = _moments(x, axes, mask, share=over_group)
-    return _normalize(x, mean, var, scale, bias, epsilon)
+    mean, var, _ = moments(x, axes, mask=mask, share=over_group)
+    return normalize(x, mean, var, scale, bias, epsilon)
 
 
 def instance_norm(
@@ -277,69 +143,87 @@ def instance_norm(
 
     Paper: Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016, arXiv:1607.08022.
     """
+    x = check_rank(x)
     return group_norm(x, scale, bias, groups=max(x.shape[-1], 1), mask=mask, epsilon=epsilon)
 
 
-def _moments(x, axes, mask=None, axis_name=None, share=lambda v: v):
-    """Mean, biased variance (axes kept) and count over ``axes``; ``share`` averages statistics further."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    if mask is not None:
-        x = jnp.where(mask, x, 0)  # NaN times the gradient 0 of what is masked would still be NaN
+def local_response_norm(
+    x: Float[Array, "n *spatial c"],
+    size: int = 5,
+    *,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Float[Array, "n *spatial c"]:
+    """Local response normalisation: each value divided by the activity of neighbouring channels.
 
-    def total(values):
-        values = values if mask is None else jnp.where(mask, values, 0)
-        sums = jnp.sum(values, axis=axes, keepdims=True)
-        return sums if axis_name is None else jax.lax.psum(sums, axis_name)
+    y_c = x_c / (k + α/size · Σ_j x_j²)^β, over the channels from c − ⌊size/2⌋ to c + ⌊(size − 1)/2⌋ that
+    exist. As in torch the sum is divided by the full ``size`` even at the ends; the paper does not divide at
+    all, so its α = 10⁻⁴ with 5 channels and k = 2 is ``alpha=5e-4, k=2`` here.
 
-    count = total(jnp.ones((*x.shape[:-1], 1), x.dtype)) if mask is not None else _size(x, axes, axis_name)
-    divisor = jnp.maximum(count, 1)
-    mean = share(total(x) / divisor)
-    var = share(total(jnp.square(x - mean)) / divisor)
-    return mean, var, count
+    Args:
+      x: values, shape (n, *spatial, c).
+      size: channels that compete.
+      alpha: strength.
+      beta: exponent.
+      k: added to the mean square.
 
+    Returns:
+      Normalised values, shape and dtype of x.
 
-def _size(x, axes, axis_name):
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    if axis_name is not None:
-        count *= jax.lax.axis_size(axis_name)
-    return jnp.full((1,) * x.ndim, count, x.dtype)
+    Raises:
+      TypeError, ValueError: size is not a positive int, or x has no channel axis.
 
+    Example:
+      >>> local_response_norm(jnp.array([[1.0, 1.0]]), 2, alpha=2.0, beta=1.0, k=0.0)
+      Array([[1. , 0.5]], dtype=float32)
 
-def _normalize(x, mean, var, scale, bias, epsilon):
-    factor = jax.lax.rsqrt(var + epsilon)
-    if scale is not None:
-        _check_channels("scale", scale, x)
-        factor = factor * _row(scale, x)
-    y = (x - mean) * factor
-    if bias is not None:
-        _check_channels("bias", bias, x)
-        y = y + _row(bias, x)
-    return y.astype(x.dtype)
-
-
-def _row(values, x):
-    return values.reshape((1,) * (x.ndim - 1) + values.shape)
-
-
-def _expand(mask, x):
-    """A mask over examples or positions with the axes of x."""
-    if mask is None:
-        return None
-    if mask.shape not in (x.shape[:1], x.shape[:-1]):
-        raise ValueError(
-            f"mask has shape {mask.shape}: expected {x.shape[:1]} or {x.shape[:-1]} for x of shape {x.shape}"
-        )
-    mask = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)).astype(bool)
-    return jnp.broadcast_to(mask, (*x.shape[:-1], 1))
+    Paper: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
+    Networks", 2012, section 3.3.
+    """
+    x = check_rank(x)
+    (size,) = geometry.spatial_tuple(size, 1, "size")
+    squares = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    widths = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
+    padded = jnp.pad(squares, widths)
+    near = functools.reduce(jnp.add, (padded[..., i : i + x.shape[-1]] for i in range(size)))
+    return (x * (k + alpha / size * near) ** -beta).astype(x.dtype)
 
 
-def _check_rank(x):
-    if x.ndim < 2:
-        raise ValueError(f"x has shape {x.shape}: expected a batch axis first and a channel axis last")
+def weight_standardize(
+    kernel: Float[Array, "*taps c features"],
+    gain: Float[Array, "features"] | None = None,
+    *,
+    epsilon: float = 1e-5,
+) -> Float[Array, "*taps c features"]:
+    """Weight standardisation: a kernel with mean 0 and variance 1 over what each feature sums.
 
+    w_f = gain_f · (w_f − mean) / √(var + ε), mean and (biased) variance over all axes but the last. It
+    smooths the loss as batch normalisation does but does not look at the batch.
 
-def _check_channels(name, value, x):
-    if value.shape != x.shape[-1:]:
-        raise ValueError(f"{name} has shape {value.shape}: expected {x.shape[-1:]} for x of shape {x.shape}")
+    Args:
+      kernel: shape (*taps, c / groups, features).
+      gain: shape (features,), or None for 1; 1 / √fan_in with a learned factor is the scaled form of
+        normaliser-free networks (arXiv:2101.08692).
+      epsilon: added to the variance.
+
+    Returns:
+      The standardised kernel, shape and dtype of the kernel.
+
+    Raises:
+      ValueError: gain's shape is not (features,), or the kernel has fewer than two axes.
+
+    Example:
+      >>> weight_standardize(jnp.array([[1.0], [3.0]])).round(2).ravel()
+      Array([-1.,  1.], dtype=float32)
+
+    Paper: Qiao et al., "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization",
+    2019, arXiv:1903.10520.
+    """
+    kernel = jnp.asarray(kernel)
+    if kernel.ndim < 2:
+        raise ValueError(f"kernel has shape {kernel.shape}: expected (*taps, channels, features)")
+    if gain is not None and gain.shape != kernel.shape[-1:]:
+        raise ValueError(f"gain has shape {gain.shape}: expected {kernel.shape[-1:]}, one for each feature")
+    mean, var, _ = moments(kernel, range(kernel.ndim - 1))
+    return normalize(kernel, mean, var, gain, None, epsilon)

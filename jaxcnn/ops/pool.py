@@ -106,7 +106,7 @@ def avg_pool(
     dtype = x.dtype
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
-    total = shifted_sum(x, windows) if _shift(windows) else _reduce_window(x, windows, lax.add, 0.0)
+    total = window_sum(x, windows)
     for axis, each in windows.items():
         counts = np.asarray(each.counts(count_include_pad), total.dtype)
         total = total * _along(1 / counts, axis, x.ndim)
@@ -173,6 +173,11 @@ def global_max_pool(
     if mask is not None:
         x = jnp.where(mask[..., None], x, -jnp.inf)
     return x.max(axes, keepdims=keepdims)
+
+
+def window_sum(x: Array, windows: dict[int, Window]) -> Array:
+    """Sum of each window, zeros outside the input, of values from :func:`jaxcnn.ops.window.slide`."""
+    return shifted_sum(x, windows) if _shift(windows) else _reduce_window(x, windows, lax.add, 0.0)
 
 
 def _shift(windows: dict[int, Window]) -> bool:

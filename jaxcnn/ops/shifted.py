@@ -67,6 +67,17 @@ def shifted_sum(x: Array, windows: dict[int, Window]) -> Array:
     return functools.reduce(_sum, _stages(windows), x)
 
 
+def picked(x: Array, numbers: Array, windows: dict[int, Window]) -> Array:
+    """What one tap of each window reads, 0 outside the input; the gradient goes where the value came from.
+
+    Args:
+      x: values.
+      numbers: for each output the number, in scan order, of a tap.
+      windows: the window on each axis slid over.
+    """
+    return _select(numbers, x, Stage(tuple(windows.items()), pad_once=False))
+
+
 def _stages(windows: dict[int, Window]) -> list[Stage]:
     count = math.prod(window.kernel for window in windows.values())
     if count <= JOINT_TAPS:

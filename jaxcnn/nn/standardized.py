@@ -1,0 +1,41 @@
+"""Convolution whose kernel is standardised as it is used."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxcnn import ops
+from jaxcnn.nn.conv import WindowOwner
+
+
+class StandardizedConv(WindowOwner):
+    """A convolution by :func:`jaxcnn.ops.weight_standardize` of its kernel.
+
+    Attributes:
+      groups, lowering: as in :func:`jaxcnn.ops.conv`.
+      use_gain: own a factor ``gain`` for each feature, which begins as 1.
+      epsilon: added to the kernel's variance.
+    """
+
+    groups: int = 1
+    lowering: str = "auto"
+    use_gain: bool = False
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = self.taps(x)
+        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        gain = (
+            self.param("gain", nn.initializers.ones, (self.features,), jnp.float32) if self.use_gain else None
+        )
+        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
+        return ops.conv(
+            x,
+            ops.weight_standardize(kernel, gain, epsilon=self.epsilon),
+            bias,
+            **self.window(),
+            groups=self.groups,
+            lowering=self.lowering,
+        )

@@ -1,0 +1,206 @@
+"""Attention that rescales: y = x · g, with a gate g in (0, 1) computed from x."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcnn.ops import check
+from jaxcnn.ops.conv import conv
+from jaxcnn.ops.dense import dense
+from jaxcnn.ops.pool import global_avg_pool, global_max_pool
+
+Affine = tuple[Float[Array, "c features"], Float[Array, " features"] | None]
+"""Kernel and bias of a dense layer over channels."""
+
+Function = Callable[[Array], Array]
+
+
+def squeeze_excite(
+    x: Float[Array, "n *spatial c"],
+    squeeze: Affine,
+    excite: Affine,
+    *,
+    activation: Function = jax.nn.relu,
+    gate: Function = jax.nn.sigmoid,
+) -> Float[Array, "n *spatial c"]:
+    """Squeeze and excitation: one gate for each example and channel.
+
+    y = x · σ(excite(relu(squeeze(mean over positions of x)))), with dense layers c → r → c.
+
+    Args:
+      x: values, shape (n, *spatial, c).
+      squeeze: kernel (c, r) and bias (r,) or None.
+      excite: kernel (r, c) and bias (c,) or None.
+      activation: between the two.
+      gate: of the result, such as ``jax.nn.hard_sigmoid``.
+
+    Returns:
+      Gated values, shape of x.
+
+    Raises:
+      ValueError: shapes do not agree.
+
+    Example:
+      >>> zeros = (jnp.zeros((4, 2)), None), (jnp.zeros((2, 4)), None)
+      >>> squeeze_excite(jnp.ones((1, 3, 3, 4)), *zeros)[0, 0, 0]
+      Array([0.5, 0.5, 0.5, 0.5], dtype=float32)
+
+    Paper: Hu, Shen and Sun, "Squeeze-and-Excitation Networks", 2018, arXiv:1709.01507.
+    """
+    return x * gate(_bottleneck(global_avg_pool(x, keepdims=True), squeeze, excite, activation))
+
+
+def channel_attention(
+    x: Float[Array, "n *spatial c"], squeeze: Affine, excite: Affine, *, activation: Function = jax.nn.relu
+) -> Float[Array, "n *spatial c"]:
+    """The first half of CBAM: one gate for each example and channel, from means and maxima.
+
+    y = x · σ(f(mean over positions) + f(max over positions)) with f = excite ∘ relu ∘ squeeze.
+
+    Args:
+      x: values, shape (n, *spatial, c).
+      squeeze: kernel (c, r) and bias (r,) or None.
+      excite: kernel (r, c) and bias (c,) or None.
+      activation: between the two.
+
+    Returns:
+      Gated values, shape of x.
+
+    Raises:
+      ValueError: shapes do not agree.
+
+    Example:
+      >>> zeros = (jnp.zeros((4, 2)), None), (jnp.zeros((2, 4)), None)
+      >>> channel_attention(jnp.ones((1, 3, 3, 4)), *zeros)[0, 0, 0]
+      Array([0.5, 0.5, 0.5, 0.5], dtype=float32)
+
+    Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
+    """
+    pooled = global_avg_pool(x, keepdims=True), global_max_pool(x, keepdims=True)
+    return x * jax.nn.sigmoid(sum(_bottleneck(each, squeeze, excite, activation) for each in pooled))
+
+
+def spatial_attention(
+    x: Float[Array, "n *spatial c"],
+    kernel: Float[Array, "*taps 2 1"],
+    bias: Float[Array, "1"] | None = None,
+) -> Float[Array, "n *spatial c"]:
+    """The second half of CBAM: one gate for each example and position.
+
+    y = x · σ(conv([mean over channels, max over channels])).
+
+    Args:
+      x: values, shape (n, *spatial, c).
+      kernel: shape (*taps, 2, 1): first the mean's channel, then the maximum's.
+      bias: shape (1,).
+
+    Returns:
+      Gated values, shape of x.
+
+    Raises:
+      ValueError: shapes do not agree.
+
+    Example:
+      >>> spatial_attention(jnp.ones((1, 3, 3, 4)), jnp.zeros((7, 7, 2, 1)))[0, 0, 0]
+      Array([0.5, 0.5, 0.5, 0.5], dtype=float32)
+
+    Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
+    """
+    x = check.image(x)
+    maps = jnp.concatenate([x.mean(-1, keepdims=True), x.max(-1, keepdims=True)], axis=-1)
+    return x * jax.nn.sigmoid(conv(maps, kernel, bias, padding="SAME"))
+
+
+def cbam(
+    x: Float[Array, "n *spatial c"],
+    squeeze: Affine,
+    excite: Affine,
+    kernel: Float[Array, "*taps 2 1"],
+    bias: Float[Array, "1"] | None = None,
+    *,
+    activation: Function = jax.nn.relu,
+) -> Float[Array, "n *spatial c"]:
+    """Convolutional block attention: :func:`channel_attention`, then :func:`spatial_attention`.
+
+    Args:
+      x: values, shape (n, *spatial, c).
+      squeeze: kernel (c, r) and bias (r,) or None.
+      excite: kernel (r, c) and bias (c,) or None.
+      kernel: shape (*taps, 2, 1).
+      bias: shape (1,).
+      activation: between squeeze and excite.
+
+    Returns:
+      Gated values, shape of x.
+
+    Raises:
+      ValueError: shapes do not agree.
+
+    Example:
+      >>> zeros = (jnp.zeros((4, 2)), None), (jnp.zeros((2, 4)), None)
+      >>> cbam(jnp.ones((1, 3, 3, 4)), *zeros, jnp.zeros((7, 7, 2, 1)))[0, 0, 0]
+      Array([0.25, 0.25, 0.25, 0.25], dtype=float32)
+
+    Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
+    """
+    return spatial_attention(channel_attention(x, squeeze, excite, activation=activation), kernel, bias)
+
+
+def coordinate_attention(
+    x: Float[Array, "n *spatial c"],
+    reduce: Affine,
+    expand: Sequence[Affine],
+    *,
+    norm: Function | None = None,
+    activation: Function = jax.nn.hard_swish,
+) -> Float[Array, "n *spatial c"]:
+    """Coordinate attention: for each spatial axis a gate that knows the place along it.
+
+    For each axis a, x is averaged over the other axes; all profiles, one after the other, pass through one
+    dense layer c → r, a normalisation and an activation, and each through its own dense layer r → c:
+    y = x · Π_a σ(expand_a(activation(norm(reduce(profile_a))))).
+
+    Args:
+      x: values, shape (n, *spatial, c).
+      reduce: kernel (c, r) and bias (r,) or None.
+      expand: for each spatial axis kernel (r, c) and bias (c,) or None.
+      norm: normalisation of the profiles, shape (n, Σ spatial, r); none by default. The paper's is batch
+        normalisation.
+      activation: behind it.
+
+    Returns:
+      Gated values, shape of x.
+
+    Raises:
+      ValueError: shapes do not agree, or there is not one ``expand`` for each spatial axis.
+
+    Example:
+      >>> zeros = (jnp.zeros((4, 2)), None), [(jnp.zeros((2, 4)), None)] * 2
+      >>> coordinate_attention(jnp.ones((1, 3, 3, 4)), *zeros)[0, 0, 0]
+      Array([0.25, 0.25, 0.25, 0.25], dtype=float32)
+
+    Paper: Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design", 2021,
+    arXiv:2103.02907.
+    """
+    x = check.image(x)
+    axes = range(1, x.ndim - 1)
+    if len(expand) != len(axes):
+        raise ValueError(
+            f"expand has {len(expand)} layers: expected {len(axes)}, one for each spatial axis of x"
+        )
+    profiles = jnp.concatenate([x.mean([a for a in axes if a != axis]) for axis in axes], axis=1)
+    codes = dense(profiles, *reduce)
+    codes = activation(codes if norm is None else norm(codes))
+    start = 0
+    for axis, layer in zip(axes, expand, strict=True):
+        code = codes[:, start : start + x.shape[axis]]
+        start += x.shape[axis]
+        gate = jax.nn.sigmoid(dense(code, *layer))
+        x = x * gate.reshape([n if a in (0, axis, x.ndim - 1) else 1 for a, n in enumerate(x.shape)])
+    return x
+
+
+def _bottleneck(pooled: Array, squeeze: Affine, excite: Affine, activation: Function) -> Array:
+    return dense(activation(dense(pooled, *squeeze)), *excite)
