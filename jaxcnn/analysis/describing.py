@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxcnn import callstring, models, ops
 from jaxcnn.analysis import listing
-from jaxcnn.analysis.trace import Trace, trace
+from jaxcnn.analysis.tracing import Trace, trace
 from jaxcnn.errors import UserError, nearest
 
 
@@ -144,7 +144,7 @@ OPERATIONS: dict[str, Callable[[Sequence[int], Sequence[int], int, int], Built]]
 
 def _facts(found: Trace, weights: Mapping[str, jax.ShapeDtypeStruct]) -> list[tuple[str, str]]:
     output, examples = found.layers[-1], found.input[0]
-    size, jump, start = listing.fields_text(output.fields[1:-1])
+    size, jump, start = listing.fields_text([output.fields[axis] for axis in found.spatial])
     unread, pixels = (sum(getattr(layer, name) for layer in found.layers) for name in ("unread", "pixels"))
     parts = ", ".join(f"{name} {listing.sizes(shape.shape)}" for name, shape in weights.items())
     macs = listing.number(found.macs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxcnn.analysis.jaxpr.field import Field
 from jaxcnn.analysis.jaxpr.layering import Layer
-from jaxcnn.analysis.trace import Trace
+from jaxcnn.analysis.tracing import Trace
 
 UNKNOWN = "?"
 
@@ -20,7 +20,7 @@ def table(found: Trace) -> str:
     """The layers of a network, its totals, and what deserves a word.
 
     >>> import jax, jax.numpy as jnp
-    >>> from jaxcnn.analysis.trace import trace
+    >>> from jaxcnn.analysis import trace
     >>> x, kernel = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32), jax.ShapeDtypeStruct((9, 2), jnp.float32)
     >>> found = trace(lambda k, x: x[:, :6:2, :6:2].reshape(1, 9) @ k, kernel, x)
     >>> print(table(found).splitlines()[0])
@@ -194,9 +194,8 @@ def _cells(layer: Layer, found: Trace) -> tuple[str, str, str]:
     return fields_text(fields) if fields else ("", "", "")
 
 
-def _spatial(layer: Layer, found: Trace) -> Sequence[Field]:
-    """The fields along all axes of the input but the first, its examples, and the last, its channels."""
-    return layer.fields[1:-1] if len(found.input) > 2 else layer.fields[1:]
+def _spatial(layer: Layer, found: Trace) -> list[Field]:
+    return [layer.fields[axis] for axis in found.spatial] if layer.fields else []
 
 
 def _dense(found: Trace) -> int:

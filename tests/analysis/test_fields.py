@@ -9,8 +9,8 @@ import pytest
 from jax import lax
 
 from jaxcnn import ops
+from jaxcnn.analysis import trace
 from jaxcnn.analysis.jaxpr.field import read
-from jaxcnn.analysis.trace import trace
 from tests.analysis.influence import hulls, walked
 
 

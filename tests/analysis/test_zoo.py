@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import models
-from jaxcnn.analysis import describing
-from jaxcnn.analysis.trace import trace
+from jaxcnn.analysis import describing, trace
 
 # Billions of multiply-accumulates for 224×224×3, as torchvision publishes them with its weights.
 PUBLISHED = {
@@ -74,7 +73,7 @@ SMALL = {
 
 
 def positive(variables):
-    """Weights that let every dependence show: positive, so that none cancels, small, so that none saturates."""
+    """Weights that let every dependence show: positive, so none cancels, and small, so none saturates."""
 
     def leaf(path, value):
         name = path[-1].key
@@ -116,7 +115,7 @@ def test_every_layer_sees_what_changes_it(name):
 
         outputs = run(positive(variables), jnp.stack(images))["intermediates"]
 
-    found = trace(module.apply, variables, jax.ShapeDtypeStruct((1, *sizes), jnp.float64), clip=True)
+    found = trace(module.apply, variables, jax.ShapeDtypeStruct((1, *sizes), jnp.float32), clip=True)
     compared = 0
     names = [layer.name for layer in found.layers]
     for i, layer in enumerate(found.layers):

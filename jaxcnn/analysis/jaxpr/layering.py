@@ -23,7 +23,7 @@ class Layer(NamedTuple):
     """A layer, each time it runs: a module that is called twice makes two.
 
     Attributes:
-      name: path of its module, else of its parameters, else its operation.
+      name: path of its parameters, else of its module, else its operation.
       operation: what it mainly does, ``conv 3×3 /2``.
       output: shape of its output.
       parameters: numbers of the parameters that it is the first to use.
@@ -88,25 +88,25 @@ def layers_of(
         readers.setdefault(id(output), set()).add(0)  # whoever called the program
     used: set[int] = set()
     layers = []
-    for group in group_calls(calls):
+    for group in group_calls(calls, names):
         leaves = [leaf for call in group.calls for leaf in sorted(call.leaves)]
         new = [leaf for leaf in dict.fromkeys(leaves) if leaf not in used]
         used.update(new)
-        layers.append(
-            _layer(group, _output(group, readers), [names[i] for i in new], sum(sizes[i] for i in new))
-        )
+        owned = [names[leaf] for leaf in leaves if sizes[leaf]]
+        layers.append(_layer(group, _output(group, readers), owned, sum(sizes[leaf] for leaf in new)))
     used.update(leaf for output in outputs for leaf in output.leaves)
     return layers, used
 
 
-def group_calls(calls: Sequence[Call]) -> list[Group]:
-    """Sort the calls that depend on the input, or cost something, into layers."""
+def group_calls(calls: Sequence[Call], names: Sequence[Name]) -> list[Group]:
+    """Sort the calls that depend on the input, or cost something, into layers; ``names`` of parameters."""
     scopes = module_scopes(calls)
     outer = {scope[:length] for scope in scopes for length in range(len(scope))} | {()}
     slices = Counter(id(call.operands[0]) for call in calls if call.name == "slice")
     groups: list[Group] = []
     home: dict[int, int] = {}  # the layer that made a value
     spent: dict[int, frozenset[int]] = {}  # the parameters that a module multiplied on the way to a value
+    owners: set[Name] = set()  # paths to the parameters that the last layer multiplied
     before: Name | None = None
     for call, scope in zip(calls, scopes, strict=True):
         if not call.seen:
@@ -118,16 +118,18 @@ def group_calls(calls: Sequence[Call]) -> list[Group]:
         multiplied = call.leaves if cost.macs(call) else frozenset()
         past = frozenset[int]().union(*(spent.get(id(operand), ()) for operand in call.operands))
         if scope not in outer:
-            again = scope != before or past & multiplied  # a module that is called on what it made itself
-            place = None if again else len(groups) - 1
+            again = bool(past & multiplied)  # a module that is called on what it made itself
+            other = bool(owners and multiplied) and owners.isdisjoint(names[leaf][:-1] for leaf in multiplied)
+            place = None if scope != before or again or other else len(groups) - 1
         elif call.name == "slice" and (cost.strided(call) or slices[id(call.operands[0])] > 1):
             place = _window_group(groups, makers[0], call)
         elif call.name in FUSED and len(set(makers)) == 1 and not (makers[0] == -1 and call.leaves):
             place = makers[0]
         before = scope
         if place is None:
-            place, past = len(groups), frozenset()
+            place, past, owners = len(groups), frozenset(), set()
             groups.append(Group(scope, scope not in outer, []))
+        owners.update(names[leaf][:-1] for leaf in multiplied)
         if place >= 0:
             groups[place].calls.append(call)
         home.update((id(output), place) for output in call.outputs)
@@ -181,9 +183,17 @@ def _output(group: Group, readers: dict[int, set[int]]) -> Value | None:
     return made[-1][1] if made else None
 
 
+def _shared(names: Sequence[Name]) -> Name:
+    """The path to all of some parameters; to a single one at the top, its own name."""
+    parents = {name[:-1] or name for name in names}
+    shortest = min(map(len, parents), default=0)
+    lengths = [n for n in range(shortest + 1) if len({parent[:n] for parent in parents}) == 1]
+    return next(iter(parents))[: lengths[-1]] if parents else ()
+
+
 def _layer(group: Group, output: Value | None, names: Sequence[Name], parameters: int) -> Layer:
     uncounted = {call.name for call in group.calls if cost.total_macs([call]) is None}
-    name = "/".join(group.scope) or ("/".join(names[0][:-1] or names[0]) if names else "")
+    name = "/".join(_shared(names) or group.scope)
     operation = words.operation(group.calls, whole=group.module)
     unread, pixels = cost.unread(group.calls)
     return Layer(

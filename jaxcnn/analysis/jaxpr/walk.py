@@ -135,8 +135,7 @@ class Walk:
 
     def _scan(self, call: Call) -> None:
         p = call.params
-        length, first = p["length"], p["num_consts"]
-        last = first + p["num_carry"]
+        length, first, last = p["length"], *_scan_bounds(p)
         fixed, carry, sequences = call.operands[:first], call.operands[first:last], call.operands[last:]
         each = length <= FOLLOWED
         made: list[list[Value]] = []
@@ -229,3 +228,11 @@ class Walk:
             output.reach, output.leaves, output.unknown = result.reach, result.leaves, result.unknown
             if result.reach is not None:
                 output.unknown |= call.notes
+
+
+def _scan_bounds(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Where among the operands of a scan its state begins and ends."""
+    if "num_carry" in params:
+        return params["num_consts"], params["num_consts"] + params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()  # from jax 0.12 on
+    return len(consts), len(consts) + len(carry)

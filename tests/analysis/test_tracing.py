@@ -11,7 +11,7 @@ import pytest
 from jax import lax
 
 from jaxcnn import models, nn, ops
-from jaxcnn.analysis.trace import trace
+from jaxcnn.analysis import listing, trace
 
 
 def shape(*sizes, dtype=jnp.float32):
@@ -150,6 +150,31 @@ def test_a_module_that_is_a_pytree():
             ("layers/0", 36),
             ("layers/1", 8),
         ]
+
+
+def test_scopes_that_name_classes_give_way_to_paths():
+    """As Equinox has them: every convolution runs in a scope of the same name."""
+
+    def network(weights, x):
+        for kernel in weights["layers"]:
+            with jax.named_scope("library.Conv"):
+                x = ops.conv(x, kernel["kernel"])
+        with jax.named_scope("library.Pool"):
+            return ops.max_pool(x, 2)
+
+    weights = {"layers": [{"kernel": shape(3, 3, 2, 2)}, {"kernel": shape(3, 3, 2, 2)}]}
+    found = trace(network, weights, shape(1, 8, 8, 2))
+    assert [layer.name for layer in found.layers] == ["layers/0", "layers/1", "library.Pool"]
+
+
+def test_channels_first():
+    def network(kernel, x):
+        return lax.conv_general_dilated(x, kernel, (2, 1), "SAME", dimension_numbers=("NCHW", "OIHW", "NCHW"))
+
+    found = trace(network, shape(8, 3, 3, 5), shape(1, 3, 9, 9), spatial=(2, 3))
+    assert found.spatial == (2, 3)
+    assert [found.layers[0].fields[axis].jump for axis in found.spatial] == [2, 1]
+    assert listing.table(found).splitlines()[2].split()[-3:] == ["3×5", "2×1", "-1×-2"]
 
 
 def test_weights_in_a_closure_are_parameters():

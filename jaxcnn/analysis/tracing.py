@@ -4,7 +4,7 @@ Nothing is run and no weight exists: any function of arrays that JAX can trace i
 written in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ class Trace(NamedTuple):
     Attributes:
       layers: in the order they run.
       input: shape of the input.
+      spatial: its axes that are positions.
       parameters: numbers in the parameters; of Flax variables those in ``params``.
       state: numbers in other variables, such as running statistics.
       macs: multiply-accumulates; None where some are not known.
@@ -37,6 +38,7 @@ class Trace(NamedTuple):
 
     layers: tuple[Layer, ...]
     input: tuple[int, ...]
+    spatial: tuple[int, ...]
     parameters: int
     state: int
     macs: int | None
@@ -54,7 +56,13 @@ class Trace(NamedTuple):
         raise KeyError(f"{name!r} is no layer; there are {', '.join(layer.name for layer in self.layers)}")
 
 
-def trace(fn: Callable[..., Any], *args: Any, input: int = -1, clip: bool = False) -> Trace:
+def trace(
+    fn: Callable[..., Any],
+    *args: Any,
+    input: int = -1,
+    spatial: Sequence[int] | None = None,
+    clip: bool = False,
+) -> Trace:
     """Read what a function of arrays costs and what its layers see of the input.
 
     Receptive fields are dependence: entry j of the input belongs to the field of an output when changing it
@@ -72,6 +80,8 @@ def trace(fn: Callable[..., Any], *args: Any, input: int = -1, clip: bool = Fals
         neither are passed as they are. Those other than the input are parameters; of Flax variables the
         collection ``params`` is.
       input: which argument is the input, a single array.
+      spatial: which axes of the input are positions; None: all but the first (examples) and the last
+        (channels).
       clip: padding is no input: fields near a border end where the input does. Otherwise padding counts as
         pixels beyond the border, and all outputs of a layer have the same field.
 
@@ -141,6 +151,7 @@ def trace(fn: Callable[..., Any], *args: Any, input: int = -1, clip: bool = Fals
     return Trace(
         layers=tuple(layers),
         input=image.shape,
+        spatial=tuple(range(1, len(image.shape) - 1) if spatial is None else spatial),
         parameters=sum(sizes),
         state=sum(int(np.prod(value.shape)) for value, own in learned if not own),
         macs=cost.total_macs(walk.calls),
