@@ -1,20 +1,34 @@
-"""How a convolution is computed: several ways to the same function, one file each."""
+"""How a convolution is computed: several ways to the same function, one file each.
 
-from collections.abc import Callable
+:mod:`~jaxcnn.ops.lowering.choose` holds the rules, :mod:`~jaxcnn.ops.lowering.primitive` the calculus.
+"""
 
 import jax
 
-from jaxcnn.errors import nearest
-from jaxcnn.ops.lowering import direct
-from jaxcnn.ops.lowering.spec import ConvSpec, dimension_numbers, output_shape
+from jaxcnn.ops.lowering.choose import NAMES, check, choose
+from jaxcnn.ops.lowering.lowering import Form
+from jaxcnn.ops.lowering.primitive import bind, conv_p, reference
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers, output_shape
 
-__all__ = ["ConvSpec", "compute", "dimension_numbers", "output_shape"]
-
-_LOWERINGS: dict[str, Callable[[jax.Array, jax.Array, ConvSpec], jax.Array]] = {"direct": direct.conv}
+__all__ = [
+    "NAMES",
+    "ConvSpec",
+    "Form",
+    "Problem",
+    "choose",
+    "compute",
+    "conv_p",
+    "dimension_numbers",
+    "output_shape",
+    "reference",
+]
 
 
 def compute(x: jax.Array, kernel: jax.Array, spec: ConvSpec, lowering: str = "auto") -> jax.Array:
     """Compute a convolution by a named lowering, or by the one chosen for its shape.
+
+    The gradients, too, are computed by the lowering that is named, where it can, or by the one chosen for
+    each. Forward and reverse differentiation of any order, ``vmap``, loops and checkpointing all work.
 
     Args:
       x: input (n, *spatial, c).
@@ -26,10 +40,8 @@ def compute(x: jax.Array, kernel: jax.Array, spec: ConvSpec, lowering: str = "au
       The output (n, *spatial, features), of the input's dtype.
 
     Raises:
-      ValueError: the name is not known.
+      ValueError: the name is not known, or that lowering cannot compute this convolution.
     """
-    if lowering == "auto":
-        lowering = "direct"
-    if lowering not in _LOWERINGS:
-        raise ValueError(f"lowering={lowering!r} is not known; {nearest(lowering, ['auto', *_LOWERINGS])}")
-    return _LOWERINGS[lowering](x, kernel, spec)
+    problem = Problem(x.shape, kernel.shape, spec)
+    check(problem, lowering)
+    return bind("output", {"input": x, "kernel": kernel}, problem, lowering)

@@ -1,11 +1,12 @@
 """What a convolution computes, as static numbers: the contract of every lowering."""
 
+from math import prod
 from typing import NamedTuple
 
 import jax
 from jax import lax
 
-from jaxcnn.ops.geometry import output_size
+from jaxcnn.ops.geometry import extent, output_size
 
 
 class ConvSpec(NamedTuple):
@@ -35,6 +36,67 @@ class ConvSpec(NamedTuple):
         return len(self.strides)
 
 
+class Problem(NamedTuple):
+    """A convolution with the shapes of its arrays: all that a choice of lowering may depend on.
+
+    >>> problem = Problem((8, 5, 5, 6), (3, 3, 2, 9), ConvSpec((2, 2), ((1, 1), (1, 1)), (1, 1), 3))
+    >>> problem.output, problem.macs
+    ((8, 3, 3, 9), 11664)
+    """
+
+    input: tuple[int, ...]
+    kernel: tuple[int, ...]
+    spec: ConvSpec
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The shape of the result, from the arithmetic of :mod:`jaxcnn.ops.geometry`."""
+        spatial = (
+            output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
+            for size, taps, stride, pair, dilation in zip(
+                self.input[1:-1],
+                self.taps,
+                self.spec.strides,
+                self.spec.padding,
+                self.spec.dilation,
+                strict=True,
+            )
+        )
+        return (self.input[0], *spatial, self.kernel[-1])
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Taps on each spatial axis."""
+        return self.kernel[:-2]
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Pixels that the window spans on each spatial axis."""
+        return tuple(extent(k, d) for k, d in zip(self.taps, self.spec.dilation, strict=True))
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Spatial sizes of the padded input."""
+        return tuple(
+            size + low + high for size, (low, high) in zip(self.input[1:-1], self.spec.padding, strict=True)
+        )
+
+    @property
+    def channels(self) -> int:
+        """Channels of one group."""
+        return self.kernel[-2]
+
+    @property
+    def features(self) -> int:
+        """Features of one group."""
+        return self.kernel[-1] // self.spec.groups
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, counting those on padding; the same for the output and both gradients."""
+        return prod(self.output) * prod(self.kernel[:-1])
+
+
 def dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
     """Channels last: input and output (n, *spatial, c), kernel (*taps, c, features).
 
@@ -48,10 +110,4 @@ def dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
 
 def output_shape(x: jax.Array, kernel: jax.Array, spec: ConvSpec) -> tuple[int, ...]:
     """The shape of the result, from the arithmetic of :mod:`jaxcnn.ops.geometry`."""
-    spatial = (
-        output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
-        for size, taps, stride, pair, dilation in zip(
-            x.shape[1:-1], kernel.shape[:-2], spec.strides, spec.padding, spec.dilation, strict=True
-        )
-    )
-    return (x.shape[0], *spatial, kernel.shape[-1])
+    return Problem(x.shape, kernel.shape, spec).output

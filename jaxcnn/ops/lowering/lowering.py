@@ -1,0 +1,89 @@
+"""What a lowering is: one way to compute a convolution and its two gradients."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem
+
+Form = Literal["output", "input", "kernel"]
+"""Which of the three tensors is computed, from the two others."""
+
+
+class Lowering:
+    """One way to compute the three forms of a convolution.
+
+    The sum ``Σ y · conv(x, kernel)`` is linear in each of x, kernel and y; its gradient by one of them is a
+    function of the two others: the output, the input gradient or the kernel gradient. A subclass gives the
+    output; the input gradient is then the output of a restated problem.
+    """
+
+    name: str
+    summary: str
+
+    def refuses(self, problem: Problem, form: Form) -> str | None:
+        """What the lowering would need to compute this form, or None where it can."""
+        raise NotImplementedError
+
+    def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+        """The convolution."""
+        raise NotImplementedError
+
+    def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        """The gradient by the input, for the cotangent ``y``."""
+        return self.output(*restate(kernel, y, problem))
+
+    def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        """The gradient by the kernel, for the cotangent ``y``."""
+        raise NotImplementedError
+
+
+def restate(kernel: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array, jax.Array, Problem]:
+    """State an input gradient as a convolution of the cotangent.
+
+    ``x[j] = Σ_tap y[(j + low - tap·dilation) / stride] · kernel[tap]`` is the convolution of the cotangent,
+    with stride - 1 zeros between its pixels, by the kernel with its taps reversed and its channels and
+    features exchanged.
+    """
+    edges, restated = _restated(problem)
+    if any(edge != (0, 0, 0) for edge in edges):
+        y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    return y, reverse(kernel, problem), restated
+
+
+def reverse(kernel: jax.Array, problem: Problem) -> jax.Array:
+    """Reverse the taps, and exchange channels and features within each group."""
+    taps, groups, ndim = problem.taps, problem.spec.groups, problem.spec.ndim
+    kernel = lax.rev(kernel, tuple(range(ndim)))
+    kernel = kernel.reshape(*taps, problem.channels, groups, problem.features)
+    kernel = jnp.moveaxis(kernel, -1, ndim).swapaxes(-1, -2)
+    return kernel.reshape(*taps, problem.features, groups * problem.channels)
+
+
+def _restated(problem: Problem) -> tuple[list[tuple[int, int, int]], Problem]:
+    """For each axis (low, high, interior) zeros of the cotangent, negative to crop; and the new numbers."""
+    edges, padding = [], []
+    sizes = zip(problem.input[1:-1], problem.output[1:-1], problem.extents, strict=True)
+    for (size, outputs, extent), stride, (first, _) in zip(
+        sizes, problem.spec.strides, problem.spec.padding, strict=True
+    ):
+        length, low = (outputs - 1) * stride + 1, extent - 1 - first
+        high = size + extent - 1 - length - low
+        if length + min(low, 0) + min(high, 0) < 1:  # every output lies in the padding
+            edges.append((-length, 1, stride - 1))
+            padding.append((0, size + extent - 2))
+        else:
+            edges.append((min(low, 0), min(high, 0), stride - 1))
+            padding.append((max(low, 0), max(high, 0)))
+    spatial = [
+        (outputs - 1) * stride + 1 + low + high
+        for outputs, stride, (low, high, _) in zip(
+            problem.output[1:-1], problem.spec.strides, edges, strict=True
+        )
+    ]
+    ones = (1,) * problem.spec.ndim
+    spec = ConvSpec(ones, tuple(padding), problem.spec.dilation, problem.spec.groups)
+    kernel = (*problem.taps, problem.features, problem.spec.groups * problem.channels)
+    return edges, Problem((problem.input[0], *spatial, problem.kernel[-1]), kernel, spec)

@@ -1,0 +1,94 @@
+"""Depthwise convolution as a sum of shifted products."""
+
+from collections.abc import Iterable
+from itertools import product
+from math import prod
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.ops.lowering.lowering import Form, Lowering
+from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.windows import add, pad, window
+
+
+class Shift(Lowering):
+    """``y = Σ_tap shifted(x, tap) · kernel[tap]``, channel by channel, in one fused loop.
+
+    The kernel gradient ``Σ_pixels shifted(x, tap) · y`` first adds blocks of rows to each other, which fuses
+    with the products, and only then reduces: XLA would write out the products of a plain reduction.
+    """
+
+    name = "shift"
+    summary = "depthwise: a sum of shifted products"
+    most_taps = 128
+    most_unrolled = 9
+
+    def refuses(self, problem: Problem, form: Form) -> str | None:
+        if problem.channels != 1:
+            return "one channel in each group"
+        if prod(problem.taps) > self.most_taps:
+            return f"at most {self.most_taps} taps, since each is written out"
+        return None
+
+    def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+        groups, channels, ndim = problem.spec.groups, problem.channels, problem.spec.ndim
+        x = pad(x, problem.spec.padding)
+        x = x.reshape(*x.shape[:-1], groups, channels, 1)
+        kernel = kernel.reshape(*problem.taps, channels, *(1,) * (ndim + 1), groups, problem.features)
+        partial = []  # a sum for each leading tap: short chains of additions overlap, one long chain waits
+        for lead in range(problem.taps[0]):
+            terms = (
+                window(x[..., c, :], problem, (lead, *rest)) * kernel[(lead, *rest, c)]
+                for *rest, c in product(*map(range, problem.taps[1:]), range(channels))
+            )
+            partial.append(add(terms))
+        return add(partial).reshape(problem.output)
+
+    def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        rows = _rows_at_once(problem.output[1])
+        problem = _with_rows(problem, -problem.output[1] % rows)
+        y = pad(y, [(0, new - old) for new, old in zip(problem.output[1:-1], y.shape[1:-1], strict=True)])
+        y = y.reshape(*y.shape[:-1], problem.spec.groups, problem.features)
+        x = pad(x, problem.spec.padding)[..., None]
+
+        def sums(x: jax.Array, taps: Iterable[tuple[int, ...]]) -> jax.Array:
+            products = jnp.stack([_added_rows(window(x, problem, tap) * y, rows) for tap in taps])
+            return products.sum(tuple(range(1, products.ndim - 2)))
+
+        lead, *rest = problem.taps
+        if prod(problem.taps) <= self.most_unrolled:
+            return sums(x, product(*map(range, problem.taps))).reshape(problem.kernel)
+        # one leading tap at a time: the rows it reads, then the taps on the other axes
+        span = (problem.output[1] - 1) * problem.spec.strides[0] + 1
+        starts = jnp.arange(lead) * problem.spec.dilation[0]
+        gradient = lax.map(
+            lambda start: sums(lax.dynamic_slice_in_dim(x, start, span, 1), product([0], *map(range, rest))),
+            starts,
+        )
+        return gradient.reshape(problem.kernel)
+
+
+def _added_rows(values: jax.Array, rows: int) -> jax.Array:
+    """Add blocks of rows to each other, ``rows`` of them."""
+    n, size, *rest = values.shape
+    blocks = values.reshape(n, rows, size // rows, *rest)
+    return add(blocks[:, i] for i in range(rows))
+
+
+def _rows_at_once(outputs: int, most: int = 8) -> int:
+    """A divisor of the rows where a good one exists, so that none need be added.
+
+    >>> _rows_at_once(56), _rows_at_once(7), _rows_at_once(10), _rows_at_once(13)
+    (8, 7, 5, 8)
+    """
+    divisor = max(d for d in range(1, most + 1) if outputs % d == 0)
+    return divisor if divisor >= most // 2 else min(most, outputs)
+
+
+def _with_rows(problem: Problem, more: int) -> Problem:
+    """The same convolution with more rows of output, that read zeros at the end."""
+    (low, high), *others = problem.spec.padding
+    padding = ((low, high + more * problem.spec.strides[0]), *others)
+    return problem._replace(spec=problem.spec._replace(padding=padding))
