@@ -76,7 +76,7 @@ class ConvNeXt(linen.Module):
 
     Example:
       >>> from jaxcnn import models
-      >>> model = models.create("convnext_tiny(num_filters=[8, 16, 24, 32])", num_classes=5)
+      >>> model = models.create("convnext(stages=[1, 1], num_filters=[8, 16])", num_classes=5)
       >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
       >>> jax.eval_shape(model.apply, variables, jnp.ones((2, 96, 64, 3))).shape
       (2, 5)
