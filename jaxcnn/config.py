@@ -91,7 +91,7 @@ class Config:
         2, "Bookkeeping", "newest checkpoints kept, beside the best", check="positive", course=False
     )
     log_every: int = _field(
-        50, "Bookkeeping", "steps between logged training metrics", check="positive", course=False
+        50, "Bookkeeping", "steps between logged training metrics, at most", check="positive", course=False
     )
 
     def __post_init__(self) -> None:

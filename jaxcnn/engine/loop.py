@@ -114,7 +114,7 @@ def _train(job: Job, folder: RunFolder, checkpoints: Checkpoints) -> Interrupted
         _stop_requests() as stop,
     ):
         record = _Record(job, log, progress)
-        before = start
+        before = recorded = start
         while before < total:
             # chunks begin at multiples of steps_per_call wherever a run is resumed, so they round alike
             step = min(before - before % steps_per_call + steps_per_call, total)
@@ -129,9 +129,9 @@ def _train(job: Job, folder: RunFolder, checkpoints: Checkpoints) -> Interrupted
                 return step == total or step // every > before // every
 
             validates = due(config.eval_every * job.epoch_steps)
-            if validates or due(config.log_every):
+            if validates or step - recorded >= config.log_every:
                 record.training(step, totals)
-                totals = metrics.zero()
+                totals, recorded = metrics.zero(), step
             if validates or stop or due(config.save_every * job.epoch_steps):
                 record.flush()  # a loss that is not finite stops the run before it is saved
                 with progress.pause():
