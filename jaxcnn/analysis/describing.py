@@ -11,6 +11,7 @@ from jaxcnn import callstring, models, ops
 from jaxcnn.analysis import listing
 from jaxcnn.analysis.tracing import Trace, trace
 from jaxcnn.errors import UserError, nearest
+from jaxcnn.ops.explain import explain
 
 
 def network(model: str, sizes: Sequence[int], num_classes: int = 0) -> str:
@@ -73,8 +74,8 @@ def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:
         default), ``features`` (0: as many as channels) and ``groups``.
 
     Returns:
-      A line each for the output, pixels never read, parameters, multiply-accumulates, receptive field and
-      memory.
+      A line each for the output, pixels never read, parameters, multiply-accumulates, receptive field, memory
+      and, of a convolution, how it and its gradients are computed.
 
     Raises:
       UserError: no such operation, or numbers that it refuses.
@@ -101,7 +102,10 @@ def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:
     title = f"{op} {listing.sizes(taps)} on {listing.sizes(sizes)}" + (
         f", in {groups} groups" if groups > 1 else ""
     )
-    return "\n".join([title, *listing.aligned(_facts(found, weights), left=2)])
+    facts = _facts(found, weights)
+    if op == "conv":
+        facts += _lowerings(sizes, weights["kernel"].shape, groups=groups, **given)
+    return "\n".join([title, *listing.aligned(facts, left=2)])
 
 
 WINDOW = ("strides", "padding", "dilation")
@@ -158,6 +162,13 @@ def _facts(found: Trace, weights: Mapping[str, jax.ShapeDtypeStruct]) -> list[tu
         ("receptive field", f"{size} pixels along each axis, from {start}, every {jump}"),
         ("memory", f"{listing.memory(output.bytes)} of output, {listing.memory(found.peak_bytes)} in all"),
     ]
+
+
+def _lowerings(sizes: Sequence[int], kernel: Sequence[int], **options: Any) -> list[tuple[str, str]]:
+    """How the output and both gradients are computed, and why."""
+    _, output, *gradients = explain(sizes, kernel, **options).splitlines()
+    pairs = [line.partition(": ")[::2] for line in (output, *gradients)]
+    return [("computed by", pairs[0][1]), *pairs[1:]]
 
 
 def _numbers_or_names(name: str, text: str) -> Any:

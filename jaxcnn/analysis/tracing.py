@@ -141,7 +141,7 @@ def trace(
         if value.constant is None:
             value.leaves = frozenset([len(names)])
             names.append(("closed over",))
-            learned.append((value, True))
+            learned.append((value, jax.dtypes.issubdtype(value.dtype, np.inexact)))
         consts.append(value)
 
     walk = Walk(RULES, image.shape, extend=not clip)

@@ -60,6 +60,8 @@ def test_a_depthwise_layer():
     assert said["multiply-accumulates"] == f"{8 * 56 * 56 * 128 * 9 / 1e6:.1f} M, 3.61 M an example"
     assert said["receptive field"] == "3 pixels along each axis, from -1, every 1"
     assert said["never read"] == "no pixel"
+    assert said["computed by"].startswith("shift, ")
+    assert said["kernel gradient"]
 
 
 def test_a_lossy_stride_is_counted():

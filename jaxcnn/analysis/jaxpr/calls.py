@@ -99,7 +99,7 @@ Rule = Callable[[Call, Parts], Reach | Parts]
 
 def known(array: Any) -> Value:
     """A constant that the program holds; unless of whole numbers a weight, whose zeros are an accident."""
-    shape, dtype = tuple(np.shape(array)), getattr(array, "dtype", np.asarray(array).dtype)
+    shape, dtype = tuple(np.shape(array)), jax.dtypes.result_type(array)
     exact = any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.integer, np.bool_))
     return Value(shape, dtype, constant=np.asarray(array) if exact and math.prod(shape) <= FOLDABLE else None)
 

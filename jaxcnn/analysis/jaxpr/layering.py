@@ -59,11 +59,13 @@ class Group(NamedTuple):
       scope: of all of them.
       module: they are all there is in that scope.
       calls: in order.
+      heads: those that began a layer, unless it is a module.
     """
 
     scope: Name
     module: bool
     calls: list[Call]
+    heads: list[Call]
 
 
 def layers_of(
@@ -102,54 +104,100 @@ def group_calls(calls: Sequence[Call], names: Sequence[Name]) -> list[Group]:
     """Sort the calls that depend on the input, or cost something, into layers; ``names`` of parameters."""
     scopes = module_scopes(calls)
     outer = {scope[:length] for scope in scopes for length in range(len(scope))} | {()}
-    slices = Counter(id(call.operands[0]) for call in calls if call.name == "slice")
-    groups: list[Group] = []
-    home: dict[int, int] = {}  # the layer that made a value
-    spent: dict[int, frozenset[int]] = {}  # the parameters that a module multiplied on the way to a value
-    owners: set[Name] = set()  # paths to the parameters that the last layer multiplied
-    before: Name | None = None
+    grouping = _Grouping(calls, names)
     for call, scope in zip(calls, scopes, strict=True):
-        if not call.seen:
-            if cost.macs(call) != 0:
-                groups.append(Group(scope, False, [call]))
-            continue
-        place: int | None = None
-        makers = [home.get(id(operand), -1) for operand in call.operands if operand.reach is not None]
-        multiplied = call.leaves if cost.macs(call) else frozenset()
-        past = frozenset[int]().union(*(spent.get(id(operand), ()) for operand in call.operands))
-        if scope not in outer:
-            again = bool(past & multiplied)  # a module that is called on what it made itself
-            other = bool(owners and multiplied) and owners.isdisjoint(names[leaf][:-1] for leaf in multiplied)
-            place = None if scope != before or again or other else len(groups) - 1
-        elif call.name == "slice" and (cost.strided(call) or slices[id(call.operands[0])] > 1):
-            place = _window_group(groups, makers[0], call)
-        elif call.name in FUSED and len(set(makers)) == 1 and not (makers[0] == -1 and call.leaves):
-            place = makers[0]
-        before = scope
-        if place is None:
-            place, past, owners = len(groups), frozenset(), set()
-            groups.append(Group(scope, scope not in outer, []))
-        owners.update(names[leaf][:-1] for leaf in multiplied)
+        if call.seen and scope in outer:
+            grouping.between_modules(call, scope)
+        elif call.seen:
+            grouping.in_module(call, scope)
+        elif cost.macs(call) != 0:
+            grouping.begin(call, scope)
+    if not grouping.groups and any(call.seen for call in calls):  # one elementwise operation on the input
+        return [Group((), False, [call for call in calls if call.seen], [])]
+    return grouping.groups
+
+
+class _Grouping:
+    """Layers as they grow."""
+
+    def __init__(self, calls: Sequence[Call], names: Sequence[Name]):
+        self.groups: list[Group] = []
+        self._names = names
+        self._slices = Counter(id(call.operands[0]) for call in calls if call.name == "slice")
+        self._home: dict[int, int] = {}  # the layer that made a value
+        self._spent: dict[int, frozenset[int]] = {}  # what a module multiplied by on the way to a value
+        self._before: Name | None = None
+
+    def begin(self, call: Call, scope: Name, *, module: bool = False) -> None:
+        self.groups.append(Group(scope, module, [], []))
+        self._put(call, scope, len(self.groups) - 1, head=True)
+
+    def in_module(self, call: Call, scope: Name) -> None:
+        """All of a module is one layer; it is another when the module is called on what it made itself."""
+        multiplied = call.leaves if cost.macs(call) else frozenset[int]()
+        past = frozenset[int]().union(*(self._spent.get(id(operand), ()) for operand in call.operands))
+        if scope != self._before or past & multiplied or self._other_owner(multiplied):
+            self.begin(call, scope, module=True)
+            past = frozenset()
+        else:
+            self._put(call, scope, len(self.groups) - 1)
+        self._spent.update((id(output), past | multiplied) for output in call.outputs)
+
+    def between_modules(self, call: Call, scope: Name) -> None:
+        """Outside of modules single operations are layers, or what a module does between those inside it."""
+        makers = {self._home.get(id(operand), -1) for operand in call.operands if operand.reach is not None}
+        maker = min(makers)
+        if call.name == "slice" and (place := self._window(call, maker)) is not None:
+            self._put(call, scope, place)
+        elif (
+            call.name in FUSED
+            and len(makers) == 1
+            and not (maker == -1 and call.leaves)
+            and not self._begins(call)
+        ):
+            self._put(call, scope, maker)
+        elif scope and self._open(scope) and not self._begins(call):
+            self._put(call, scope, len(self.groups) - 1, head=True)
+        else:
+            self.begin(call, scope)
+
+    def _put(self, call: Call, scope: Name, place: int, *, head: bool = False) -> None:
+        self._before = scope
+        self._home.update((id(output), place) for output in call.outputs)
         if place >= 0:
-            groups[place].calls.append(call)
-        home.update((id(output), place) for output in call.outputs)
-        if scope not in outer:
-            spent.update((id(output), past | multiplied) for output in call.outputs)
-    return groups or [Group((), False, seen) for seen in [[call for call in calls if call.seen]] if seen]
+            self.groups[place].calls.append(call)
+            if head:
+                self.groups[place].heads.append(call)
 
+    def _other_owner(self, multiplied: frozenset[int]) -> bool:
+        """Whether parameters lie elsewhere than those that the last layer multiplied by."""
+        before = (leaf for call in self.groups[-1].calls if cost.macs(call) for leaf in call.leaves)
+        owners = {self._names[leaf][:-1] for leaf in before}
+        return bool(owners and multiplied) and owners.isdisjoint(
+            self._names[leaf][:-1] for leaf in multiplied
+        )
 
-def _window_group(groups: Sequence[Group], maker: int, call: Call) -> int | None:
-    """The layer that already slices the same array, or made it from slices along other axes."""
-    for place in range(len(groups) - 1, max(maker, 0) - 1, -1):
-        group = groups[place]
-        slices = [other for other in group.calls if other.name == "slice"]
-        if group.module or not slices:
-            continue
-        if any(other.operands[0] is call.operands[0] for other in slices):
-            return place
-        if place == maker and not any(_sliced(other) & _sliced(call) for other in slices):
-            return place
-    return None
+    def _begins(self, call: Call) -> bool:
+        """Whether a slice begins a window."""
+        return call.name == "slice" and (cost.strided(call) or self._slices[id(call.operands[0])] > 1)
+
+    def _open(self, scope: Name) -> bool:
+        """Whether the last layer is what the same module did just before, and no window."""
+        if not self.groups or self.groups[-1].module or self.groups[-1].scope != scope:
+            return False
+        return not any(self._begins(call) for call in self.groups[-1].calls)
+
+    def _window(self, call: Call, maker: int) -> int | None:
+        """The layer that already slices the same array, or made it from slices along other axes."""
+        for place in range(len(self.groups) - 1, max(maker, 0) - 1, -1):
+            slices = [other for other in self.groups[place].calls if other.name == "slice"]
+            if self.groups[place].module or not slices:
+                continue
+            if any(other.operands[0] is call.operands[0] for other in slices):
+                return place
+            if place == maker and not any(_sliced(other) & _sliced(call) for other in slices):
+                return place
+        return None
 
 
 def _sliced(call: Call) -> set[int]:
@@ -164,7 +212,8 @@ def module_scopes(calls: Sequence[Call]) -> list[Name]:
     for call in calls:
         scope: list[str] = []
         for word in call.scope:
-            if not (scope and word.startswith(f"{scope[-1]}.")):
+            method = scope and word.startswith(f"{scope[-1]}.")
+            if not method and "->" not in word:  # which an einsum calls itself
                 scope.append(word)
         scopes.append(tuple(scope))
     roots = {scope[:1] for scope, call in zip(scopes, calls, strict=True) if call.seen}
@@ -194,7 +243,7 @@ def _shared(names: Sequence[Name]) -> Name:
 def _layer(group: Group, output: Value | None, names: Sequence[Name], parameters: int) -> Layer:
     uncounted = {call.name for call in group.calls if cost.total_macs([call]) is None}
     name = "/".join(_shared(names) or group.scope)
-    operation = words.operation(group.calls, whole=group.module)
+    operation = words.operation(group.calls, group.heads, module=group.module)
     unread, pixels = cost.unread(group.calls)
     return Layer(
         name=name or operation,

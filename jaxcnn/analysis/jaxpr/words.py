@@ -19,25 +19,30 @@ WORDS = {
 }
 
 
-def operation(calls: Sequence[Call], *, whole: bool) -> str:
-    """What a layer mainly does: its costliest call, else the first that is no mere move.
+def operation(calls: Sequence[Call], heads: Sequence[Call], *, module: bool) -> str:
+    """What a layer mainly does.
 
     Args:
       calls: of the layer.
-      whole: they are all that a module does.
+      heads: those that begin a layer where no module says so.
+      module: whether a module says so.
     """
     costs = [cost.macs(call) or 0 for call in calls]
     if max(costs):
         return describe(calls[costs.index(max(costs))])
+    chief = (
+        next((call for call in calls if call.name not in FUSED), calls[0])
+        if module
+        else [*calls[:1], *heads][-1]
+    )
     slices = [call for call in calls if call.name == "slice"]
-    if any(map(cost.strided, slices)) or len(slices) > 1:
+    if chief.name in (*FUSED, "concatenate") and (any(map(cost.strided, slices)) or len(slices) > 1):
         return _window(slices, calls)
-    chief = next((call for call in calls if call.name not in FUSED), calls[0])
     word = describe(chief)
     averaged = any(call.name in ("div", "mul") and call.operands[1].constant is not None for call in calls)
     if word.startswith("sum") and averaged:
         word = word.replace("sum", "mean")
-    if whole and any(call.leaves for call in calls):
+    if module and any(call.leaves for call in calls):
         if chief.name in ELEMENTWISE:
             return "scale"
         return "normalize" if word in ("sum", "mean") else word
