@@ -23,6 +23,7 @@ from jaxcnn.ops.depthwise import (
     separable_conv,
     shuffled_conv,
 )
+from jaxcnn.ops.explain import explain
 from jaxcnn.ops.factor import Factors, factor_kernel, flattened_conv, spatially_separable_conv
 from jaxcnn.ops.filters import (
     binomial_filter,
@@ -76,6 +77,7 @@ __all__ = [
     "dropout",
     "dynamic_routing",
     "em_routing",
+    "explain",
     "factor_kernel",
     "flattened_conv",
     "gabor_bank",

@@ -15,6 +15,7 @@ __all__ = [
     "ConvSpec",
     "Form",
     "Problem",
+    "check",
     "choose",
     "compute",
     "conv_p",

@@ -23,13 +23,10 @@ _INPUT = np.array(
         [0, -2, -1, 2, 1, 0],
         [0, 2, -1, -2, 1, 0],
         [0, 4, 0, -5, 0, 1],
-    ],
-    np.float32,
+    ]
 )
-_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32) / 24
-_OUTPUT = np.array(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32
-)
+_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 _OUTPUTS, _POINTS = _OUTPUT.shape
 
 
@@ -99,7 +96,7 @@ class Winograd(Gemm):
         folded = prod(problem.taps[1:2])
         kernel = kernel.reshape(3, folded, -1, problem.channels, count, groups, problem.features)
         same = jnp.eye(groups, dtype=kernel.dtype)
-        matrix = jnp.einsum("pi,iftcbko,mk->pbtmcfko", _KERNEL, kernel, same)
+        matrix = jnp.einsum("pi,iftcbko,mk->pbtmcfko", _KERNEL.astype(kernel.dtype), kernel, same)
         return matrix.reshape(_POINTS * count, -1, folded * groups * problem.features)
 
     def unmatrix(self, matrix: jax.Array, problem: Problem) -> jax.Array:
@@ -107,7 +104,9 @@ class Winograd(Gemm):
         folded = prod(problem.taps[1:2])
         shape = (_POINTS, count, -1, groups, problem.channels, folded, groups, problem.features)
         same = jnp.eye(groups, dtype=matrix.dtype)
-        kernel = jnp.einsum("pi,pbtmcfko,mk->iftcbko", _KERNEL, matrix.reshape(shape), same)
+        kernel = jnp.einsum(
+            "pi,pbtmcfko,mk->iftcbko", _KERNEL.astype(matrix.dtype), matrix.reshape(shape), same
+        )
         return kernel.reshape(problem.kernel)
 
     def _added(self, columns: jax.Array, problem: Problem) -> jax.Array:
@@ -140,7 +139,10 @@ def _combine(matrix: np.ndarray, parts: Sequence[jax.Array]) -> jax.Array:
     One expression with the coefficients broadcast compiles in half the time of one expression for each row.
     """
     shape = (-1, *(1,) * parts[0].ndim)
-    return add(column.reshape(shape) * part[None] for column, part in zip(matrix.T, parts, strict=True))
+    return add(
+        column.reshape(shape).astype(part.dtype) * part[None]
+        for column, part in zip(matrix.T, parts, strict=True)
+    )
 
 
 def _to_blocks(points: jax.Array, problem: Problem) -> jax.Array:
