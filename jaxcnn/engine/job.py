@@ -119,7 +119,9 @@ class Job:
 
     def init_state(self) -> step.TrainState:
         """The state before the first step, on every device."""
-        return jax.jit(self._init, out_shardings=backend.replicated(self.mesh))()
+        # it runs once: on CPU, making it fast takes seconds longer than running it
+        hasty = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(self._init, out_shardings=backend.replicated(self.mesh), compiler_options=hasty)()
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, whole on every device."""
