@@ -88,6 +88,26 @@ def deform_roi_pool(x, p, corners, images):
     return ops.deform_roi_pool(x, corners, images, offset, size=2)
 
 
+def pair(p, name):
+    return p[f"{name}_kernel"], p[f"{name}_bias"]
+
+
+def em_routing(x, p):
+    votes = ops.capsule_votes(x, p["kernel"])
+    present = jax.nn.sigmoid(x[..., 0])
+    routed = ops.em_routing(votes, present, p["beta_activate"], p["beta_use"], inverse_temperature=0.5)
+    return jnp.concatenate([routed.poses, routed.activations[..., None]], axis=-1)
+
+
+class EMCapsules(nn.EMCapsules):
+    """With activations read from x, and both results in one array."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        poses, activations = super().__call__(x, jax.nn.sigmoid(x[..., 0]), train)
+        return jnp.concatenate([poses, activations[..., None]], axis=-1)
+
+
 CONVOLUTIONS = [
     Layer(
         "conv",
@@ -196,6 +216,67 @@ POOLING = [
         nn.AvgPool(3, strides=2, padding=1, ceil_mode=True, count_include_pad=False),
         image(4, 4, 4, 2),
     ),
+    Layer(
+        "lp_pool",
+        lambda x: ops.lp_pool(x, 3, p=3.0, strides=1, padding="CIRCULAR"),
+        nn.LpPool(3, p=3.0, strides=1, padding="CIRCULAR"),
+        image(6, 6, 3),
+        shifts(),
+    ),
+    Layer("lp_pool, infinite", lambda x: ops.lp_pool(x, 2, p=np.inf), nn.LpPool(2, p=np.inf), image(6, 2)),
+    Layer(
+        "gaussian_pool",
+        lambda x: ops.gaussian_pool(x, 3, strides=2, padding="CIRCULAR"),
+        nn.GaussianPool(3, strides=2, padding="CIRCULAR"),
+        image(6, 6, 3),
+        shifts(2),
+    ),
+    Layer(
+        "weighted_pool", lambda x, p: ops.weighted_pool(x, **p), nn.WeightedPool(2), image(4, 4, 3), shifts(2)
+    ),
+    Layer(
+        "weighted_pool, by channel",
+        lambda x, p: ops.weighted_pool(x, **p, strides=2, ceil_mode=True),
+        nn.WeightedPool(3, per_channel=True, strides=2, ceil_mode=True),
+        image(6, 3),
+    ),
+    Layer(
+        "stochastic_pool",
+        lambda x, key: ops.stochastic_pool(key, x, 2),
+        nn.StochasticPool(2),
+        image(6, 6, 3),
+        train=True,
+    ),
+    Layer(
+        "stochastic_pool, evaluation",
+        lambda x: ops.stochastic_pool(None, x, 2),
+        nn.StochasticPool(2),
+        image(6, 6, 3),
+        shifts(2),
+    ),
+    Layer(
+        "blur_pool",
+        lambda x: ops.blur_pool(x, padding="CIRCULAR"),
+        nn.BlurPool(padding="CIRCULAR"),
+        image(6, 6, 3),
+        shifts(2),
+    ),
+    Layer("adaptive_avg_pool", lambda x: ops.adaptive_avg_pool(x, 3), nn.AdaptiveAvgPool(3), image(5, 7, 3)),
+    Layer(
+        "adaptive_max_pool",
+        lambda x: ops.adaptive_max_pool(x, (3, 2)),
+        nn.AdaptiveMaxPool((3, 2)),
+        image(5, 4, 3),
+    ),
+    Layer(
+        "adaptive_max_pool, even",
+        lambda x: ops.adaptive_max_pool(x, 3),
+        nn.AdaptiveMaxPool(3),
+        image(6, 2),
+        shifts(2),
+    ),
+    Layer("maxout", lambda x: ops.maxout(x, 3), nn.Maxout(3), image(3, 3, 6), shifts()),
+    Layer("complex_cell", ops.complex_cell, nn.ComplexCell(), image(3, 3, 4), shifts()),
     Layer("global_avg_pool", ops.global_avg_pool, nn.GlobalAvgPool(), image(4, 5, 3), invariant),
     Layer("global_max_pool", ops.global_max_pool, nn.GlobalMaxPool(), image(6, 3), invariant),
 ]
@@ -246,6 +327,22 @@ NORMS = [
         image(4, 4, 3),
         shifts(),
     ),
+    Layer(
+        "local_response_norm",
+        lambda x: ops.local_response_norm(x, 3, alpha=0.5),
+        nn.LocalResponseNorm(3, alpha=0.5),
+        image(3, 3, 5),
+        shifts(),
+    ),
+    Layer(
+        "weight_standardize",
+        lambda x, p: ops.conv(
+            x, ops.weight_standardize(p["kernel"], p["gain"]), p["bias"], padding="CIRCULAR"
+        ),
+        nn.StandardizedConv(4, 3, padding="CIRCULAR", use_gain=True),
+        image(4, 4, 3),
+        shifts(),
+    ),
 ]
 
 STOCHASTIC = [
@@ -282,7 +379,24 @@ STOCHASTIC = [
 ]
 
 REARRANGEMENT = [
-    Layer("channel_shuffle", lambda x: ops.channel_shuffle(x, 2), None, image(3, 3, 4), shifts()),
+    Layer(
+        "channel_shuffle", lambda x: ops.channel_shuffle(x, 2), nn.ChannelShuffle(2), image(3, 3, 4), shifts()
+    ),
+    Layer(
+        "space_to_depth", lambda x: ops.space_to_depth(x, 2), nn.SpaceToDepth(2), image(4, 6, 3), shifts(2)
+    ),
+    Layer(
+        "depth_to_space", lambda x: ops.depth_to_space(x, 2), nn.DepthToSpace(2), image(2, 3, 8), shifts(1, 2)
+    ),
+    Layer(
+        "pixel_shuffle",
+        lambda x: ops.pixel_shuffle(x, (1, 2, 3)),
+        nn.PixelShuffle((1, 2, 3)),
+        image(2, 2, 2, 6),
+    ),
+    Layer(
+        "pixel_unshuffle", lambda x: ops.pixel_unshuffle(x, 2), nn.PixelUnshuffle(2), image(4, 3), shifts(2)
+    ),
     Layer(
         "zero_pad_shortcut",
         lambda x: ops.zero_pad_shortcut(x, 5, strides=2),
@@ -292,10 +406,84 @@ REARRANGEMENT = [
     ),
 ]
 
-CATALOGUE = CONVOLUTIONS + POOLING + NORMS + STOCHASTIC + REARRANGEMENT
+GATES = [
+    Layer(
+        "squeeze_excite",
+        lambda x, p: ops.squeeze_excite(x, pair(p, "squeeze"), pair(p, "excite")),
+        nn.SqueezeExcite(reduction=2),
+        image(3, 3, 4),
+        shifts(),
+    ),
+    Layer(
+        "cbam",
+        lambda x, p: ops.cbam(x, pair(p, "squeeze"), pair(p, "excite"), *pair(p, "spatial")),
+        nn.CBAM(reduced=2, kernel_size=3),
+        image(4, 4, 4),
+    ),
+    Layer(
+        "channel_attention",
+        lambda x: ops.channel_attention(
+            x, (jnp.ones((2, 3), x.dtype), None), (jnp.eye(3, 2, dtype=x.dtype), None)
+        ),
+        None,
+        image(5, 2),
+        shifts(),
+    ),
+    Layer(
+        "spatial_attention",
+        lambda x: ops.spatial_attention(x, jnp.ones((3, 3, 3, 2, 1), x.dtype)),
+        None,
+        image(3, 3, 3, 2),
+    ),
+    Layer(
+        "coordinate_attention",
+        lambda x, p, s: ops.coordinate_attention(
+            x,
+            pair(p, "reduce"),
+            [pair(p, "expand_0"), pair(p, "expand_1")],
+            norm=lambda y: ops.batch_norm(
+                y, p["norm"]["scale"], p["norm"]["bias"], s["norm"]["mean"], s["norm"]["var"]
+            ),
+        ),
+        nn.CoordinateAttention(least=2),
+        image(4, 3, 4),
+        shifts(),
+    ),
+]
+
+CAPSULES = [
+    Layer("squash", lambda x: ops.squash(x), None, image(3, 4)),
+    Layer(
+        "primary_capsules",
+        lambda x, p: ops.primary_capsules(ops.conv(x, **p["conv"], padding="VALID"), 2),
+        nn.PrimaryCapsules(types=2, dim=2, kernel_size=3, strides=1),
+        image(4, 4, 2),
+    ),
+    Layer(
+        "capsule_votes", lambda x: ops.capsule_votes(x, jnp.ones((3, 2, 4, 5), x.dtype)), None, image(3, 4)
+    ),
+    Layer(
+        "dynamic_routing",
+        lambda x, p: ops.dynamic_routing(ops.capsule_votes(x, p["kernel"]), 3).capsules,
+        nn.RoutedCapsules(3, dim=4),
+        image(5, 2),
+    ),
+    Layer("em_routing", em_routing, EMCapsules(3, dim=2, inverse_temperature=0.5), image(5, 2), half=0.1),
+]
+
+CATALOGUE = CONVOLUTIONS + POOLING + NORMS + STOCHASTIC + REARRANGEMENT + GATES + CAPSULES
+
+FILTER = "a kernel, not a layer; tests/ops/test_filters.py"
 
 NOT_LAYERS = {
     "batch_moments": "statistics for batch_norm; tests/ops/test_norm.py",
+    "binomial_filter": FILTER,
+    "dct_filter": FILTER,
+    "explain": "says how a convolution is computed; tests/ops/lowering",
     "factor_kernel": "takes a kernel apart; tests/ops/test_factor.py",
+    "gabor_bank": FILTER,
+    "gabor_filter": FILTER,
+    "gaussian_filter": FILTER,
+    "sobel_filter": FILTER,
     "update_running": "averages statistics over batches; tests/ops/test_norm.py",
 }

@@ -30,7 +30,7 @@ def maxout(x: Float[Array, "*batch c"], pieces: int) -> Float[Array, "*batch uni
     """
     x = jnp.asarray(x)
     check.divides("pieces", pieces, "channels of x", x.shape[-1])
-    return x.reshape(*x.shape[:-1], -1, pieces).max(-1)
+    return x.reshape(*x.shape[:-1], x.shape[-1] // pieces, pieces).max(-1)
 
 
 def complex_cell(x: Float[Array, "*batch two_c"]) -> Float[Array, "*batch c"]:
