@@ -26,7 +26,7 @@ class Mean(flax.struct.PyTreeNode):
         return cls(total=jnp.zeros(()), count=jnp.zeros(()))
 
     @classmethod
-    def of(cls, values: Float[Array, "n"], mask: Float[Array, "n"]) -> "Mean":
+    def of(cls, values: Float[Array, " n"], mask: Float[Array, " n"]) -> "Mean":
         """The mean of the values whose mask is 1; masked-out values do not matter, not even NaN."""
         return cls(total=jnp.sum(jnp.where(mask > 0, values, 0.0) * mask), count=jnp.sum(mask))
 
@@ -54,8 +54,8 @@ def add(a: Metrics, b: Metrics) -> dict[str, Mean]:
 
 
 def cross_entropy(
-    logits: Float[Array, "n classes"], labels: Int[Array, "n"], smoothing: Float[Array, ""] | float = 0.0
-) -> Float[Array, "n"]:
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], smoothing: Float[Array, ""] | float = 0.0
+) -> Float[Array, " n"]:
     r"""Softmax cross entropy of each example in float32, with smoothed labels.
 
     .. math:: \ell_i = -\sum_c q_{ic} \log p_{ic}, \qquad q_{ic} = (1 - s)\,[c = y_i] + s / C
@@ -80,7 +80,7 @@ def cross_entropy(
 
 
 def classification(
-    logits: Float[Array, "n classes"], labels: Int[Array, "n"], mask: Float[Array, "n"]
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], mask: Float[Array, " n"]
 ) -> dict[str, Mean]:
     """Cross entropy (without smoothing) and accuracy over the examples whose mask is 1."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)

@@ -14,8 +14,8 @@ Convention = Literal["flax", "torch"]
 class Moments(NamedTuple):
     """Mean and biased variance of each channel, and the number of values behind each."""
 
-    mean: Float[Array, "c"]
-    var: Float[Array, "c"]
+    mean: Float[Array, " c"]
+    var: Float[Array, " c"]
     n: Float[Array, ""]
 
 
@@ -23,7 +23,7 @@ def batch_moments(
     x: Float[Array, "n *spatial c"],
     *,
     axis_name: str | Sequence[str] | None = None,
-    mask: Bool[Array, "n *spatial"] | None = None,
+    mask: Bool[Array, " n *spatial"] | None = None,
 ) -> Moments:
     """Mean and variance of each channel over examples and positions.
 
@@ -56,10 +56,10 @@ def batch_moments(
 
 def batch_norm(
     x: Float[Array, "n *spatial c"],
-    scale: Float[Array, "c"] | None,
-    bias: Float[Array, "c"] | None,
-    mean: Float[Array, "c"],
-    var: Float[Array, "c"],
+    scale: Float[Array, " c"] | None,
+    bias: Float[Array, " c"] | None,
+    mean: Float[Array, " c"],
+    var: Float[Array, " c"],
     *,
     epsilon: float = 1e-5,
 ) -> Float[Array, "n *spatial c"]:
@@ -95,14 +95,14 @@ def batch_norm(
 
 
 def update_running(
-    mean: Float[Array, "c"],
-    var: Float[Array, "c"],
+    mean: Float[Array, " c"],
+    var: Float[Array, " c"],
     batch: Moments,
     *,
     momentum: float | Float[Array, ""] = 0.9,
     convention: Convention = "flax",
     unbiased: bool = False,
-) -> tuple[Float[Array, "c"], Float[Array, "c"]]:
+) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
     """Running mean and variance after one more batch.
 
     With m the momentum, ``"flax"``: new = m·old + (1 − m)·batch; ``"torch"``: new = (1 − m)·old + m·batch. So

@@ -156,8 +156,8 @@ def dynamic_routing(votes: Float[Array, "*batch in out d"], iterations: int = 3)
 def em_routing(
     votes: Float[Array, "*batch in out d"],
     activations: Float[Array, "*batch in"],
-    beta_activate: Float[Array, "out"],
-    beta_use: Float[Array, "out"],
+    beta_activate: Float[Array, " out"],
+    beta_use: Float[Array, " out"],
     *,
     iterations: int = 3,
     inverse_temperature: float = 0.01,

@@ -16,8 +16,8 @@ from jaxcnn.ops.moments import check_rank, moments, normalize, positions
 
 def layer_norm(
     x: Float[Array, "n *spatial c"],
-    scale: Float[Array, "c"] | None = None,
-    bias: Float[Array, "c"] | None = None,
+    scale: Float[Array, " c"] | None = None,
+    bias: Float[Array, " c"] | None = None,
     *,
     axis: int | Sequence[int] = -1,
     epsilon: float = 1e-5,
@@ -59,11 +59,11 @@ def layer_norm(
 
 def group_norm(
     x: Float[Array, "n *spatial c"],
-    scale: Float[Array, "c"] | None = None,
-    bias: Float[Array, "c"] | None = None,
+    scale: Float[Array, " c"] | None = None,
+    bias: Float[Array, " c"] | None = None,
     *,
     groups: int = 32,
-    mask: Bool[Array, "n *spatial"] | None = None,
+    mask: Bool[Array, " n *spatial"] | None = None,
     epsilon: float = 1e-5,
 ) -> Float[Array, "n *spatial c"]:
     """Group normalisation: one mean and variance for each example and group of neighbouring channels.
@@ -112,10 +112,10 @@ def group_norm(
 
 def instance_norm(
     x: Float[Array, "n *spatial c"],
-    scale: Float[Array, "c"] | None = None,
-    bias: Float[Array, "c"] | None = None,
+    scale: Float[Array, " c"] | None = None,
+    bias: Float[Array, " c"] | None = None,
     *,
-    mask: Bool[Array, "n *spatial"] | None = None,
+    mask: Bool[Array, " n *spatial"] | None = None,
     epsilon: float = 1e-5,
 ) -> Float[Array, "n *spatial c"]:
     """Instance normalisation: one mean and variance for each example and channel.
@@ -192,7 +192,7 @@ def local_response_norm(
 
 def weight_standardize(
     kernel: Float[Array, "*taps c features"],
-    gain: Float[Array, "features"] | None = None,
+    gain: Float[Array, " features"] | None = None,
     *,
     epsilon: float = 1e-5,
 ) -> Float[Array, "*taps c features"]:

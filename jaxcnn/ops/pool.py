@@ -116,7 +116,7 @@ def avg_pool(
 def global_avg_pool(
     x: Float[Array, "n *spatial c"],
     *,
-    mask: Bool[Array, "n *spatial"] | None = None,
+    mask: Bool[Array, " n *spatial"] | None = None,
     keepdims: bool = False,
 ) -> Float[Array, "n c"]:
     """Mean over all positions.
@@ -149,7 +149,7 @@ def global_avg_pool(
 def global_max_pool(
     x: Float[Array, "n *spatial c"],
     *,
-    mask: Bool[Array, "n *spatial"] | None = None,
+    mask: Bool[Array, " n *spatial"] | None = None,
     keepdims: bool = False,
 ) -> Float[Array, "n c"]:
     """Maximum over all positions; equal maxima share the gradient.

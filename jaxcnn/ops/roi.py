@@ -56,7 +56,7 @@ def deform_roi_pool(
     boxes: Float[Array, "rois two_ndim"],
     image: Int[Array, " rois"],
     offset: Float[Array, "rois *size ndim"],
-    mask: Float[Array, "rois *size"] | None = None,
+    mask: Float[Array, " rois *size"] | None = None,
     *,
     size: int | Sequence[int],
     scale: float = 1.0,

@@ -68,7 +68,7 @@ def spatial_dropout(
     return _drop(key, x, rate, (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]))
 
 
-def drop_path(key: PRNGKeyArray, x: Float[Array, "n *rest"], rate: Rate) -> Float[Array, "n *rest"]:
+def drop_path(key: PRNGKeyArray, x: Float[Array, " n *rest"], rate: Rate) -> Float[Array, " n *rest"]:
     """Zero whole examples of a residual branch (stochastic depth): one draw for each example.
 
     y = x · m / (1 − rate) with one m ~ Bernoulli(1 − rate) an example; inside h + y the block becomes the
