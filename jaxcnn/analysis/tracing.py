@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxcnn.analysis.jaxpr import cost, memory
 from jaxcnn.analysis.jaxpr.calls import Value, known
+from jaxcnn.analysis.jaxpr.field import Field, read
 from jaxcnn.analysis.jaxpr.layering import Layer, layers_of
 from jaxcnn.analysis.jaxpr.reach import identity
 from jaxcnn.analysis.jaxpr.rules import RULES
@@ -20,11 +21,26 @@ from jaxcnn.analysis.jaxpr.walk import Walk
 PARAMETERS = "params"  # the collection of a Flax variables dictionary that is learned
 
 
+class Output(NamedTuple):
+    """An array that a function returns.
+
+    Attributes:
+      shape: of it.
+      fields: what its entries see along each axis of the input; empty for what does not depend on the input.
+      unknown: why that is not known, where it is not.
+    """
+
+    shape: tuple[int, ...]
+    fields: tuple[Field, ...]
+    unknown: tuple[str, ...]
+
+
 class Trace(NamedTuple):
     """What a function costs and sees.
 
     Attributes:
       layers: in the order they run.
+      outputs: what the function returns, as the leaves of its pytree.
       input: shape of the input.
       spatial: its axes that are positions.
       parameters: numbers in the parameters; of Flax variables those in ``params``.
@@ -37,6 +53,7 @@ class Trace(NamedTuple):
     """
 
     layers: tuple[Layer, ...]
+    outputs: tuple[Output, ...]
     input: tuple[int, ...]
     spatial: tuple[int, ...]
     parameters: int
@@ -150,6 +167,7 @@ def trace(
     layers, used = layers_of(walk.calls, outputs, names, sizes)
     return Trace(
         layers=tuple(layers),
+        outputs=tuple(map(_output, outputs)),
         input=image.shape,
         spatial=tuple(range(1, len(image.shape) - 1) if spatial is None else spatial),
         parameters=sum(sizes),
@@ -159,6 +177,10 @@ def trace(
         peak_bytes=memory.peak_bytes(walk.calls, [*consts, *inputs], outputs),
         unused=tuple("/".join(name) for i, name in enumerate(names) if i not in used),
     )
+
+
+def _output(value: Value) -> Output:
+    return Output(value.shape, tuple(map(read, value.reach or ())), tuple(sorted(value.unknown)))
 
 
 def _is_array(leaf: Any) -> bool:

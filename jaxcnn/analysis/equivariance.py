@@ -1,0 +1,173 @@
+"""How feature maps answer when the image moves: do they move along, do they stay as they are."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float
+
+from jaxcnn.analysis.tracing import Output, trace
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Move the content by whole pixels; what leaves at one side comes back at the other.
+
+    >>> Shift(0, 1)
+    Shift(down=0, right=1)
+    """
+
+    down: int
+    right: int
+
+    mode: ClassVar[str] = "wrap"
+
+    def sources(self, points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """Where the content at some points (2, …) comes from."""
+        return points - np.reshape([self.down, self.right], (2, *(1,) * (points.ndim - 1)))
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Turn the content about the centre, clockwise as seen; corners turn out of sight and do not count."""
+
+    degrees: float
+
+    mode: ClassVar[str] = "nearest"
+
+    def sources(self, points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """Where the content at some points (2, …) comes from."""
+        cosine, sine = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        middle = centre.reshape(2, *(1,) * (points.ndim - 1))
+        y, x = points - middle
+        return np.stack([cosine * y - sine * x, sine * y + cosine * x]) + middle
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirror the content: rows (axis 0) or columns (axis 1) in reverse order."""
+
+    axis: int
+
+    mode: ClassVar[str] = "nearest"
+
+    def sources(self, points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """Where the content at some points (2, …) comes from."""
+        mirrored = points.copy()
+        mirrored[self.axis] = 2 * centre[self.axis] - points[self.axis]
+        return mirrored
+
+
+Move = Shift | Rotation | Flip
+
+
+class Errors(NamedTuple):
+    """How far an output is from moving along, and from staying.
+
+    Attributes:
+      equivariance: ‖f(T x) - T f(x)‖ / ‖T f(x)‖, 0 where the output moves as the image does.
+      invariance: ‖f(T x) - f(x)‖ / ‖f(x)‖, 0 where it does not notice.
+    """
+
+    equivariance: float
+    invariance: float
+
+
+def equivariance(
+    fn: Callable[[Array], Any], x: Float[Array, "n h w c"], moves: Sequence[Move]
+) -> list[dict[str, Errors]]:
+    """Measure how outputs answer to moves of the image.
+
+    An output pixel sits at the middle of its receptive field, which :func:`jaxcnn.analysis.trace` knows
+    exactly; T moves the output by reading it, linearly between pixels, where the move says that the content
+    of that place comes from. An output without positions does not move: both errors are the same.
+
+    Args:
+      fn: from images (n, h, w, c) to an array, or to a mapping from names to arrays (n, …, c).
+      x: images.
+      moves: what is done to them.
+
+    Returns:
+      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Rotation counts
+      what is within the circle that fits the image.
+
+    Example:
+      A circular convolution moves with every shift; with a stride, only with multiples of it.
+
+      >>> from jaxcnn import ops
+      >>> x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
+      >>> kernel = jax.random.normal(jax.random.key(1), (3, 3, 1, 1))
+      >>> strided = lambda x: ops.conv(x, kernel, strides=2, padding="CIRCULAR")
+      >>> one, two = equivariance(strided, x, [Shift(0, 1), Shift(0, 2)])
+      >>> one[""].equivariance > 0.3, two[""].equivariance < 1e-6
+      (True, True)
+
+    Reference: Lenc and Vedaldi, Understanding image representations by measuring their equivariance and
+    equivalence, CVPR 2015; Zhang, Making convolutional networks shift-invariant again, ICML 2019.
+    """
+
+    def named(x: Array) -> dict[str, Array]:
+        outputs = fn(x)
+        return dict(outputs) if isinstance(outputs, Mapping) else {"": outputs}
+
+    run = jax.jit(named)
+    still = run(x)
+    read = trace(named, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs
+    fields = dict(zip(sorted(still), read, strict=True))  # the leaves of a dictionary come sorted
+    results = []
+    for move in moves:
+        moved = run(_moved(x, move, _grid(x.shape[1:3]), x.shape))
+        results.append(
+            {name: _errors(still[name], moved[name], fields[name], move, x.shape) for name in still}
+        )
+    return results
+
+
+def _errors(still: Array, moved: Array, output: Output, move: Move, shape: tuple[int, ...]) -> Errors:
+    rows, columns = output.fields[1:3]
+    stays = _relative(moved, still, np.ones(1))
+    if not (rows.axis == 1 and columns.axis == 2 and rows.jump and columns.jump):
+        return Errors(stays, stays)
+    places = [
+        float(field.start or 0) + (field.size - 1) / 2 + float(field.jump or 0) * np.arange(count)
+        for field, count in zip((rows, columns), still.shape[1:3], strict=True)
+    ]
+    points = np.stack(np.meshgrid(*places, indexing="ij"))
+    expected = _moved(still, move, points, shape)
+    counted = _within(points, shape)[None, ..., None] if isinstance(move, Rotation) else np.ones(1)
+    return Errors(_relative(moved, expected, counted), stays)
+
+
+def _moved(values: Array, move: Move, points: np.ndarray, shape: tuple[int, ...]) -> Array:
+    """Maps (n, h, w, c) whose pixels sit at ``points`` (2, h, w) of an image of some shape, moved with it."""
+    centre = (np.array(shape[1:3]) - 1) / 2
+    sources = move.sources(points, centre)
+    step = np.array([points[0, -1, 0] - points[0, 0, 0], points[1, 0, -1] - points[1, 0, 0]])
+    step = step / np.maximum(np.array(points.shape[1:]) - 1, 1)
+    at = (sources - points[:, :1, :1]) / np.where(step == 0, 1, step)[:, None, None]
+    at = np.round(at, 6)  # whole pixels stay whole
+
+    def one(plane: Array) -> Array:
+        return map_coordinates(plane, list(jnp.asarray(at, values.dtype)), order=1, mode=move.mode)
+
+    return jax.vmap(jax.vmap(one, -1, -1))(values)
+
+
+def _grid(sizes: Sequence[int]) -> np.ndarray:
+    return np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij")).astype(float)
+
+
+def _within(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Whether points lie in the circle that fits the image."""
+    centre = (np.array(shape[1:3]) - 1) / 2
+    return np.hypot(*(points - centre.reshape(2, 1, 1))) <= min(shape[1:3]) / 2 - 0.5
+
+
+def _relative(found: Array, expected: Array, counted: np.ndarray) -> float:
+    one, other = np.asarray(found, np.float64) * counted, np.asarray(expected, np.float64) * counted
+    return float(np.linalg.norm(one - other) / (np.linalg.norm(other) or 1.0))
