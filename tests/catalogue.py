@@ -479,7 +479,7 @@ NOT_LAYERS = {
     "batch_moments": "statistics for batch_norm; tests/ops/test_norm.py",
     "binomial_filter": FILTER,
     "dct_filter": FILTER,
-    "explain": "says how a convolution is computed; tests/ops/lowering",
+    "explain": "says how a convolution is computed; tests/ops/test_lowering.py",
     "factor_kernel": "takes a kernel apart; tests/ops/test_factor.py",
     "gabor_bank": FILTER,
     "gabor_filter": FILTER,
