@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 REPEATS = flags.DEFINE_integer("repeats", 5, "processes for each start-up figure", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns between the step alone and the whole loop", lower_bound=1)
@@ -28,6 +28,7 @@ JSON = flags.DEFINE_string("json", "", "where to write the figures; empty: nowhe
 
 
 def main(words: list[str]) -> None:
+    logging.set_verbosity(logging.ERROR)
     if len(words) > 1:
         raise app.UsageError(f"unexpected {words[1]!r}")
     with tempfile.TemporaryDirectory() as scratch:

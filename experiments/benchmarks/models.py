@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments.benchmarks import flax_models
 from experiments.benchmarks.timing import in_turns, ratio
@@ -149,6 +149,7 @@ def measure(name: str, network: Network, timm: Any, rounds: int) -> dict[str, fl
 
 
 def main(words: list[str]) -> None:
+    logging.set_verbosity(logging.ERROR)
     if len(words) > 1:
         raise app.UsageError(f"unexpected {words[1]!r}")
     unknown = set(NETWORKS.value) - set(CASES)
