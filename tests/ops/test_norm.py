@@ -89,6 +89,29 @@ def test_layer_norm_is_torchs_with_every_gradient():
     )
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 9])
+def test_local_response_norm_is_torchs_with_its_gradient(size):
+    functional = pytest.importorskip("torch").nn.functional
+    numbers = {"alpha": 0.3, "beta": 0.6, "k": 1.5}
+    assert_agree(
+        lambda x: ops.local_response_norm(x, size, **numbers),
+        lambda x: channels_last(functional.local_response_norm(channels_first(x), size, **numbers)),
+        rng.standard_normal((2, 3, 4, 5)),
+    )
+
+
+def test_weight_standardization_by_its_definition():
+    torch = pytest.importorskip("torch")
+
+    def theirs(kernel, gain):
+        flat = kernel.flatten(0, -2)
+        centred = flat - flat.mean(0)
+        return (gain * centred / torch.sqrt((centred**2).mean(0) + 1e-3)).reshape(kernel.shape)
+
+    kernel, gain = 2 + rng.standard_normal((3, 3, 4, 5)), rng.standard_normal(5)
+    assert_agree(lambda k, g: ops.weight_standardize(k, g, epsilon=1e-3), theirs, kernel, gain)
+
+
 def test_the_normal_distribution_before_scale_and_bias():
     x = jnp.asarray(5 + 3 * rng.standard_normal((8, 6, 6, 4)), jnp.float32)
     mean, var, _ = ops.batch_moments(x)
@@ -243,6 +266,9 @@ def test_moments_over_a_mesh_are_those_of_the_whole_batch():
         (lambda x: ops.layer_norm(x, axis=0), "axis=0: expected"),
         (lambda x: ops.layer_norm(x, axis=(1, -2)), "axis=(1, -2): expected"),
         (lambda x: ops.layer_norm(x, bias=jnp.ones((1, 4))), "bias has shape (1, 4): expected (4,)"),
+        (lambda x: ops.local_response_norm(x, 0), "size=0: expected 1 or more"),
+        (lambda x: ops.weight_standardize(x[0, 0]), "kernel has shape (4,): expected (*taps, channels"),
+        (lambda x: ops.weight_standardize(x, jnp.ones(3)), "gain has shape (3,): expected (4,)"),
         (
             lambda x: ops.update_running(x, x, ops.batch_moments(x), convention="keras"),
             "convention='keras': expected 'flax'",
