@@ -4,109 +4,14 @@
 parameters; ``s``, its running statistics; ``key``, where it draws.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import flax.linen as linen
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import nn, ops
+from tests.composed import EMCapsules, boxes, deform_conv, deform_roi_pool, em_routing, pair
+from tests.layer import BATCH, Layer, image, invariant, shifts
 
-BATCH = 3
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Rolling the input by ``by`` pixels along each spatial axis rolls the output by ``moves``."""
-
-    by: int
-    moves: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer and what is promised of it.
-
-    Attributes:
-      name: the public function, and after a comma the variant.
-      op: the layer as a function.
-      module: its twin, or None where a function has no parameters worth a module.
-      inputs: shape of one example, (*spatial, c).
-      equivariant: shifts with which the layer commutes.
-      independent: no example's output depends on another example.
-      train: how the module is called.
-      args: makes further arguments of both, from the number of examples.
-      half: deviation allowed in bfloat16, as a fraction of the largest output; an eighth in float16.
-    """
-
-    name: str
-    op: Callable[..., Any]
-    module: linen.Module | None
-    inputs: tuple[int, ...]
-    equivariant: Shift | None = None
-    independent: bool = True
-    train: bool = False
-    args: Callable[[int], tuple[Any, ...]] = lambda n: ()
-    half: float = 0.03
-
-    @property
-    def function(self) -> str:
-        return self.name.partition(",")[0]
-
-
-def image(*shape: int) -> tuple[int, ...]:
-    """One example: spatial axes, channels."""
-    return shape
-
-
-def shifts(by: int = 1, moves: int = 1) -> Shift:
-    return Shift(by, moves)
-
-
-invariant = Shift(1, 0)
-
-
-def boxes(n: int) -> tuple[Any, Any]:
-    """A box in each image: (low row, low column, high row, high column)."""
-    corners = np.random.default_rng(0).uniform(0.3, 2.4, (n, 2))
-    return jnp.asarray(np.concatenate([corners, corners + 2.7], axis=1)), jnp.arange(n)
-
-
-def deform_conv(x, p):
-    taps = 9
-    found = ops.conv(x.astype(p["offset"]["kernel"].dtype), p["offset"]["kernel"], p["offset"]["bias"])
-    offset, mask = found[..., : 2 * taps], jax.nn.sigmoid(found[..., 2 * taps :])
-    return ops.deform_conv(x, p["kernel"], offset, mask, p["bias"])
-
-
-def deform_roi_pool(x, p, corners, images):
-    code = ops.roi_align(x, corners, images, 2).reshape(len(corners), 4 * x.shape[-1])
-    offset = ops.dense(code, p["offset"]["kernel"], p["offset"]["bias"]).reshape(len(corners), 2, 2, 2)
-    return ops.deform_roi_pool(x, corners, images, offset, size=2)
-
-
-def pair(p, name):
-    return p[f"{name}_kernel"], p[f"{name}_bias"]
-
-
-def em_routing(x, p):
-    votes = ops.capsule_votes(x, p["kernel"])
-    present = jax.nn.sigmoid(x[..., 0])
-    routed = ops.em_routing(votes, present, p["beta_activate"], p["beta_use"], inverse_temperature=0.5)
-    return jnp.concatenate([routed.poses, routed.activations[..., None]], axis=-1)
-
-
-class EMCapsules(nn.EMCapsules):
-    """With activations read from x, and both results in one array."""
-
-    @linen.compact
-    def __call__(self, x, train=False):
-        poses, activations = super().__call__(x, jax.nn.sigmoid(x[..., 0]), train)
-        return jnp.concatenate([poses, activations[..., None]], axis=-1)
-
+__all__ = ["BATCH", "CATALOGUE", "NOT_LAYERS", "Layer", "image"]
 
 CONVOLUTIONS = [
     Layer(
