@@ -1,9 +1,14 @@
 """Describe networks or one layer without running them: ``python -m jaxcnn.describe --model=resnet20``."""
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from jaxcnn import cli
 from jaxcnn.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 USAGE = """\
 usage: python -m jaxcnn.describe --model=NAME --input=32,32,3
@@ -17,6 +22,7 @@ Networks:
   --compare        two call strings
   --input          sizes of one example, spatial axes then channels
   --num_classes    classes of the network; 0: its default [0]
+  --html           also write a page: fields over an example, effective fields, equivariance
 
 One layer:
   --op             conv, conv_transpose, max_pool or avg_pool
@@ -31,7 +37,7 @@ One layer:
 
 
 def define_flags() -> None:
-    for name in ("model", "compare", "input", "op", "kernel", "strides", "padding", "dilation"):
+    for name in ("model", "compare", "html", "input", "op", "kernel", "strides", "padding", "dilation"):
         flags.DEFINE_string(name, "", "")
     for name, default in (("num_classes", 0), ("features", 0), ("groups", 1)):
         flags.DEFINE_integer(name, default, "")
@@ -46,13 +52,34 @@ def main(words: list[str]) -> int:
     from jaxcnn.analysis import describing  # after the flags: it brings JAX
 
     sizes = describing.whole_numbers("input", chosen.input)
+    if chosen.html and not chosen.model:
+        raise UserError("--html writes the page of one network: name it with --model")
     if chosen.op:
         print(describing.operation(chosen.op, sizes, chosen.flag_values_dict()))
     elif chosen.model:
         print(describing.network(chosen.model, sizes, chosen.num_classes))
+        if chosen.html:
+            describing.write_page(chosen.html, chosen.model, _example(sizes), chosen.num_classes)
+            print(f"\nwrote {chosen.html}")
     else:
         print(describing.networks(chosen.compare, sizes, chosen.num_classes))
     return 0
+
+
+def _example(sizes: tuple[int, ...]) -> "np.ndarray":
+    """A picture of these sizes: a shape, its colours averaged or repeated to the channels asked for."""
+    import numpy as np
+
+    from jaxcnn.data import shapes
+    from jaxcnn.engine import backend
+
+    backend.use_compilation_cache()
+    if len(sizes) != 3:
+        raise UserError(
+            f"--html draws images: expected --input=HEIGHT,WIDTH,CHANNELS, not {len(sizes)} sizes"
+        )
+    image = shapes.example("train", 5, (sizes[0], sizes[1]))["image"]
+    return image if sizes[2] == 3 else np.repeat(image.mean(-1, keepdims=True), sizes[2], -1).astype(np.uint8)
 
 
 if __name__ == "__main__":

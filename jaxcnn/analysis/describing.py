@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn import callstring, models, ops
-from jaxcnn.analysis import listing
+from jaxcnn.analysis import figures, listing, network_page
 from jaxcnn.analysis.tracing import Trace, trace
 from jaxcnn.errors import UserError, nearest
 from jaxcnn.ops.explain import explain
@@ -55,13 +56,38 @@ def networks(pair: str, sizes: Sequence[int], num_classes: int = 0) -> str:
 
 def traced(model: str, sizes: Sequence[int], num_classes: int = 0) -> Trace:
     """The :class:`Trace` of a network for one example of float32; arguments as for :func:`network`."""
+    module, variables = _built(model, sizes, num_classes)
+    return trace(partial(module.apply, train=False), variables, _shape(1, *sizes))
+
+
+def write_page(path: str, model: str, image: np.ndarray, num_classes: int = 0, seed: int = 0) -> None:
+    """Write the page of a network with the weights that it starts from.
+
+    Args:
+      path: the file.
+      model: a call string.
+      image: an example (h, w, c) uint8.
+      num_classes: of the network; 0: its default.
+      seed: of the weights.
+
+    Raises:
+      UserError: as :func:`network`, or the file cannot be written, or matplotlib is not installed.
+    """
+    figures.check_installed()
+    found = traced(model, image.shape, num_classes)
+    module, _ = _built(model, image.shape, num_classes)
+    variables = jax.jit(partial(module.init, train=False))(jax.random.key(seed), jnp.zeros((1, *image.shape)))
+    network_page.write(path, model, found, module, variables, image)
+
+
+def _built(model: str, sizes: Sequence[int], num_classes: int) -> tuple[Any, Any]:
+    """A network and the shapes of its variables."""
     module = models.create(model, num_classes=num_classes or None)
-    x = jax.ShapeDtypeStruct((1, *sizes), jnp.float32)
     try:
-        variables = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), x)
+        variables = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), _shape(1, *sizes))
     except (TypeError, ValueError) as error:
         raise UserError(f"{model} does not take --input={_csv(sizes)}: {_line(error)}") from error
-    return trace(partial(module.apply, train=False), variables, x)
+    return module, variables
 
 
 def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:

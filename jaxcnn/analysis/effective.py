@@ -62,7 +62,7 @@ def effective_fields(
 
 
 def extent(field: np.ndarray, share: float = 0.95) -> int:
-    """The side of the smallest square about the strongest pixel that holds a share of the energy.
+    """The side of the smallest square about the centre of the energy that holds a share of it.
 
     Args:
       field: strengths (h, w).
@@ -73,7 +73,7 @@ def extent(field: np.ndarray, share: float = 0.95) -> int:
       1
     """
     energy = field**2 / max(float((field**2).sum()), np.finfo(float).tiny)
-    row, column = np.unravel_index(int(field.argmax()), field.shape)
+    row, column = (round(float((energy * place).sum())) for place in np.indices(field.shape))
     for reach in range(max(field.shape)):
         part = energy[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
         if part.sum() >= share:

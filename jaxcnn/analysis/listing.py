@@ -16,6 +16,9 @@ jump   pixels from one output to the next
 start  first pixel that output 0 sees; below 0: padding"""
 
 
+HEAD = ("layer", "operation", "output", "parameters", "MACs", "memory", "field", "jump", "start")
+
+
 def table(found: Trace) -> str:
     """The layers of a network, its totals, and what deserves a word.
 
@@ -26,8 +29,14 @@ def table(found: Trace) -> str:
     >>> print(table(found).splitlines()[0])
     layer     operation  output  parameters  MACs   memory  field  jump  start
     """
-    head = ("layer", "operation", "output", "parameters", "MACs", "memory", "field", "jump", "start")
-    rows = [
+    lines = aligned([HEAD, *rows(found), total(found)], left=3)
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], "", *remarks(found), "", LEGEND])
+
+
+def rows(found: Trace) -> list[tuple[str, ...]]:
+    """The cells of :data:`HEAD` for each layer, empty where there is nothing to say."""
+    return [
         (
             layer.name,
             layer.operation,
@@ -35,25 +44,16 @@ def table(found: Trace) -> str:
             f"{layer.parameters:,}" if layer.parameters else "",
             number(layer.macs) if layer.macs != 0 else "",
             memory(layer.bytes),
-            *(_cells(layer, found)),
+            *_cells(layer, found),
         )
         for layer in found.layers
     ]
-    total = (
-        "total",
-        "",
-        "",
-        f"{found.parameters:,}",
-        number(found.macs),
-        memory(found.activation_bytes),
-        "",
-        "",
-        "",
-    )
-    lines = aligned([head, *rows, total], left=3)
-    rule = "-" * max(map(len, lines))
-    notes = [*remarks(found), "", LEGEND]
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], "", *notes])
+
+
+def total(found: Trace) -> tuple[str, ...]:
+    """The last row."""
+    sums = (f"{found.parameters:,}", number(found.macs), memory(found.activation_bytes))
+    return ("total", "", "", *sums, "", "", "")
 
 
 def remarks(found: Trace) -> list[str]:
@@ -62,8 +62,8 @@ def remarks(found: Trace) -> list[str]:
         f"{number(found.macs)} multiply-accumulates; about {memory(found.peak_bytes)} in use at the peak, "
         "weights included"
     ]
-    if dense := _dense(found):
-        lines.append(f"fully connected layers hold {dense / found.parameters:.1%} of the parameters")
+    if found.dense:
+        lines.append(f"fully connected layers hold {found.dense / found.parameters:.1%} of the parameters")
     for layer in found.layers:
         if layer.unread:
             name = f"{layer.name} ({layer.operation})"
@@ -83,36 +83,26 @@ def compare(first: Trace, second: Trace, names: Sequence[str]) -> str:
     facts: list[tuple[str, Callable[[Trace], int | None], Callable[[Any], str]]] = [
         ("layers", lambda found: len(found.layers), number),
         ("parameters", lambda found: found.parameters, "{:,}".format),
-        ("of them dense", _dense, "{:,}".format),
+        ("of them dense", lambda found: found.dense, "{:,}".format),
         ("MACs", lambda found: found.macs, number),
         ("activations", lambda found: found.activation_bytes, memory),
         ("peak memory", lambda found: found.peak_bytes, memory),
     ]
-    rows: list[tuple[str, ...]] = [("", *names, "ratio")]
+    lines: list[tuple[str, ...]] = [("", *names, "ratio")]
     for title, get, text in facts:
         one, other = get(first), get(second)
         ratio = f"{other / one:.2f}" if one and other is not None else ""
-        rows.append((title, text(one), text(other), ratio))
+        lines.append((title, text(one), text(other), ratio))
     fields = [_widest(found) for found in (first, second)]
-    rows.append(("widest field", *fields, ""))
-    head = ("layer", "operation", "output", "parameters", "MACs", "field")
-    sides = []
-    for found in (first, second):
-        cells = [
-            (
-                layer.name,
-                layer.operation,
-                sizes(layer.output, found),
-                f"{layer.parameters:,}" if layer.parameters else "",
-                number(layer.macs) if layer.macs != 0 else "",
-                _cells(layer, found)[0],
-            )
-            for layer in found.layers
-        ]
-        sides.append(aligned([head, *cells], left=3))
+    lines.append(("widest field", *fields, ""))
+    shown = [HEAD.index(name) for name in ("layer", "operation", "output", "parameters", "MACs", "field")]
+    sides = [
+        aligned([[row[i] for i in shown] for row in (HEAD, *rows(found))], left=3)
+        for found in (first, second)
+    ]
     width = max(map(len, sides[0]))
     pairs = [f"{one:<{width}}  |  {other}".rstrip() for one, other in zip_longest(*sides, fillvalue="")]
-    return "\n".join([*aligned(rows, left=1), "", *pairs])
+    return "\n".join([*aligned(lines, left=1), "", *pairs])
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
@@ -196,10 +186,6 @@ def _cells(layer: Layer, found: Trace) -> tuple[str, str, str]:
 
 def _spatial(layer: Layer, found: Trace) -> list[Field]:
     return [layer.fields[axis] for axis in found.spatial] if layer.fields else []
-
-
-def _dense(found: Trace) -> int:
-    return sum(layer.parameters for layer in found.layers if layer.dense)
 
 
 def _widest(found: Trace) -> str:

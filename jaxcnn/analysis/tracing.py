@@ -63,6 +63,11 @@ class Trace(NamedTuple):
     peak_bytes: int
     unused: tuple[str, ...]
 
+    @property
+    def dense(self) -> int:
+        """Numbers in the parameters of fully connected layers."""
+        return sum(layer.parameters for layer in self.layers if layer.dense)
+
     def __getitem__(self, name: Any) -> Any:
         """The layer of a name, or fields by number as in any tuple."""
         if not isinstance(name, str):

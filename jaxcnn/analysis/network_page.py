@@ -1,0 +1,219 @@
+"""The page of a network: its layers, what they see of an example, how they answer when it moves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.analysis import figures, listing, page, pictures
+from jaxcnn.analysis.effective import effective_fields, extent
+from jaxcnn.analysis.equivariance import Errors, Flip, Rotation, Shift, equivariance
+from jaxcnn.analysis.page import Markup, element
+from jaxcnn.analysis.tracing import Output, Trace, trace
+
+MAPS = 5  # feature maps shown
+ANGLES = range(0, 361, 15)
+NOISE = 8  # examples over which effective fields are averaged
+SIDE = 168  # pixels of a picture on the page
+
+Maps = Callable[[jax.Array], dict[str, jax.Array]]
+
+
+def write(
+    path: str, title: str, found: Trace, model: linen.Module, variables: Any, image: np.ndarray
+) -> None:
+    """Write the page.
+
+    Args:
+      path: the file.
+      title: the network's name.
+      found: its trace for one example.
+      model: called ``model.apply(variables, x, train=False)``.
+      variables: as it starts, or trained.
+      image: an example (h, w, c) uint8.
+
+    Raises:
+      UserError: the file cannot be written, or matplotlib is not installed.
+    """
+    figures.check_installed()
+    x = jnp.asarray(image, jnp.float32)[None] / 127.5 - 1
+    names, maps = stages(model, variables, x)
+    body = []
+    if names:
+        outputs = dict(zip(sorted(names), trace(maps, x).outputs, strict=True))  # as JAX sorts dictionaries
+        noise = np.random.default_rng(0).standard_normal((NOISE, *image.shape))
+        effective = effective_fields(maps, jnp.asarray(noise, jnp.float32))
+        body = [
+            fields(image, {name: (outputs[name], effective[name]) for name in names}),
+            answers(names, maps, x),
+        ]
+    page.write(path, title, header(title, found), *body, layer_table(found))
+
+
+def stages(model: linen.Module, variables: Any, x: jax.Array, most: int = MAPS) -> tuple[list[str], Maps]:
+    """The parts at the top of a network that keep positions, as a function of images.
+
+    Args:
+      model: called ``model.apply(variables, x, train=False)``.
+      variables: its variables.
+      x: images (n, h, w, c).
+      most: parts; of more, the first, the last, and some at equal distances between.
+
+    Returns:
+      Their names in order, and a function from images to maps (n, h, w, features) by name.
+
+    Example:
+      >>> from jaxcnn import models
+      >>> model, x = models.create("lenet5"), jnp.zeros((1, 28, 28, 1))
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
+      >>> zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), variables)
+      >>> names, maps = stages(model, zeros, x)
+      >>> names, jax.eval_shape(maps, x)["c3"].shape
+      (['c1', 's2', 'c3', 's4'], (1, 10, 10, 16))
+    """
+    order: list[str] = []
+
+    def top(module: linen.Module, method: str) -> bool:
+        here = len(module.path) == 1 and method == "__call__"
+        if here and module.path[0] not in order:
+            order.append(module.path[0])
+        return here
+
+    def every(x: jax.Array) -> dict[str, jax.Array]:
+        _, state = model.apply(
+            variables, x, train=False, capture_intermediates=top, mutable=["intermediates"]
+        )
+        return {name: state["intermediates"][name]["__call__"][0] for name in order}
+
+    shapes = jax.eval_shape(every, x)
+    kept = [name for name in order if len(shapes[name].shape) == 4 and max(shapes[name].shape[1:3]) > 1]
+    if len(kept) > most:
+        kept = [kept[round(i)] for i in np.linspace(0, len(kept) - 1, most)]
+
+    def chosen(x: jax.Array) -> dict[str, jax.Array]:
+        found = every(x)
+        return {name: found[name] for name in kept}
+
+    return kept, chosen
+
+
+def header(title: str, found: Trace) -> Markup:
+    """The network in a few numbers."""
+    facts = [
+        ("Input", listing.sizes(found.input[1:])),
+        ("Parameters", f"{found.parameters:,}"),
+        ("In fully connected layers", f"{found.dense / max(found.parameters, 1):.1%}"),
+        ("Multiply-accumulates", listing.number(found.macs)),
+        ("Activations", listing.memory(found.activation_bytes)),
+        ("Memory at the peak", f"about {listing.memory(found.peak_bytes)}"),
+    ]
+    kicker = element("p", "Network, before training, one example at a time", class_="kicker")
+    return element("header", kicker, element("h1", title), page.facts(facts))
+
+
+def fields(image: np.ndarray, maps: Mapping[str, tuple[Output, np.ndarray]]) -> Markup:
+    """What the middle pixel of each map could see of the example, and what it listens to.
+
+    Args:
+      image: the example (h, w, c) uint8.
+      maps: for each map in order what it sees, and how strongly it depends on each pixel (h, w).
+    """
+    cards = []
+    for name, (output, strength) in maps.items():
+        axes = output.fields[1:3]
+        seen = [field.seen(size // 2) for field, size in zip(axes, output.shape[1:3], strict=True)]
+        theory = _framed(pictures.input_picture(image), seen)
+        heard = pictures.colour(np.sqrt(strength / (strength.max() or 1)) * 2 - 1, pictures.SEQUENTIAL)
+        size, jump, _ = listing.fields_text(axes)
+        caption = page.join(
+            element("code", name),
+            element("small", f"sees {size} pixels" + (f", every {jump}" if jump else "")),
+            element("small", f"95% within {extent(strength)}"),
+        )
+        shown = [
+            page.picture(pictures.data_uri(_enlarged(theory)), f"What {name} can see of the example"),
+            page.picture(pictures.data_uri(_enlarged(heard)), f"How strongly {name} depends on each pixel"),
+        ]
+        cards.append(page.figure(page.grid(shown, class_="stacked"), caption))
+    lead = (
+        "For the middle pixel of each map. Above, what it can see of the example, the rest darkened. Below, "
+        "how strongly it depends on each pixel (root mean square of its derivatives over noise; brightness "
+        "is the square root), and the side of the square that holds 95% of the energy."
+    )
+    return page.section(
+        "Receptive fields, theoretical and effective", page.note(lead), page.grid(cards, class_="errors")
+    )
+
+
+def answers(names: Sequence[str], maps: Maps, x: jax.Array) -> Markup:
+    """How each map answers when the example is shifted, turned and mirrored."""
+    width = x.shape[2]
+    steps = sorted(
+        {step for step in (0, 1, 2, 3, 4, 6, 8) if step < width} | {width * i // 8 for i in range(9)}
+    )
+    mirrors = {"left to right": Flip(1), "top to bottom": Flip(0)}
+    shifted = equivariance(maps, x, [Shift(0, step) for step in steps])
+    turned = equivariance(maps, x, [Rotation(angle) for angle in ANGLES])
+    mirrored = equivariance(maps, x, list(mirrors.values()))
+    parts = []
+    for name in names:
+        pair = [
+            _curves("pixels shifted to the right, and around", steps, [one[name] for one in shifted]),
+            _curves("degrees turned", ANGLES, [one[name] for one in turned]),
+        ]
+        parts += [element("h3", name), element("div", *pair, class_="pair")]
+    rows = [(element("code", name), *(f"{one[name].equivariance:.1%}" for one in mirrored)) for name in names]
+    caption = "Distance from moving along with an image mirrored …"
+    table = page.table(("map", *mirrors), rows, caption=caption, numbers=(1, 2))
+    lead = (
+        "Distances relative to the map itself. Moves along: from the map moved as the image was, 0% for an "
+        "equivariant layer. Stays: from the map of the image at rest, 0% for an invariant one. What is "
+        "shifted out on the right comes back on the left, which padding by zeros does not follow; turning "
+        "counts what lies within the circle that fits the image."
+    )
+    return page.section(
+        "Equivariance and invariance", page.note(lead), *parts, element("h3", "Mirrors"), table
+    )
+
+
+def _curves(x_label: str, x: Sequence[int], errors: Sequence[Errors]) -> Markup:
+    places = [float(place) for place in x]
+    along, stays = [one.equivariance for one in errors], [one.invariance for one in errors]
+    svg = figures.curves(
+        [figures.Series("moves along", places, along), figures.Series("stays", places, stays, strong=False)],
+        x_label=x_label,
+        percent=True,
+    )
+    words = f"{x_label}: at most {max(along):.0%} from moving along, {max(stays):.0%} from staying"
+    return page.drawing(svg, words)
+
+
+def layer_table(found: Trace) -> Markup:
+    """Every layer with its shape, cost and field."""
+    rows = [(element("code", row[0]), *(cell or None for cell in row[1:])) for row in listing.rows(found)]
+    caption = (
+        "For one example. Field: pixels that one output sees along each spatial axis, padding included. "
+        "Jump: pixels from one output to the next. Start: the first pixel that output 0 sees, below 0 in "
+        "padding."
+    )
+    numbers = range(3, len(listing.HEAD))
+    table = page.table(listing.HEAD, rows, caption=caption, numbers=numbers, foot=listing.total(found))
+    return page.section("Layers", *(page.note(line) for line in listing.remarks(found)), table)
+
+
+def _framed(picture: np.ndarray, seen: Sequence[tuple[int, int] | None]) -> np.ndarray:
+    """A picture, dark but for what is seen."""
+    shown = np.broadcast_to(picture if picture.ndim == 3 else picture[..., None], (*picture.shape[:2], 3))
+    framed = (shown * 0.3).astype(np.uint8)
+    rows, columns = (slice(0) if pair is None else slice(pair[0], pair[1] + 1) for pair in seen)
+    framed[rows, columns] = shown[rows, columns]
+    return framed
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """Several pixels of the page for each pixel, or the other way round."""
+    factor = SIDE // max(picture.shape[:2])
+    return picture.repeat(factor, 0).repeat(factor, 1) if factor else pictures.shrink(picture, SIDE)
