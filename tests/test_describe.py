@@ -28,6 +28,10 @@ def test_it_prints_a_table():
             ("--model=lenet5", "--op=conv"),
             "write one of --model=NAME, --compare=NAME,NAME and --op=conv; see --help",
         ),
+        (
+            ("--op=conv", "--input=1,8,8,2", "--html=page.html"),
+            "--html writes the page of one network: name it with --model",
+        ),
         (("--op=conv",), "--input='': expected whole numbers above 0 with commas between, e.g. 32,32,3"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -74,6 +75,8 @@ def write_page(path: str, model: str, image: np.ndarray, num_classes: int = 0, s
       UserError: as :func:`network`, or the file cannot be written, or matplotlib is not installed.
     """
     figures.check_installed()
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"{path} cannot be written: its folder does not exist; make it or name another")
     found = traced(model, image.shape, num_classes)
     module, _ = _built(model, image.shape, num_classes)
     variables = jax.jit(partial(module.init, train=False))(jax.random.key(seed), jnp.zeros((1, *image.shape)))

@@ -4,6 +4,7 @@ Nothing is run and no weight exists: any function of arrays that JAX can trace i
 written in.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxcnn.analysis.jaxpr import cost, memory
-from jaxcnn.analysis.jaxpr.calls import Value, known
+from jaxcnn.analysis.jaxpr.calls import Value, is_inexact, known
 from jaxcnn.analysis.jaxpr.field import Field, read
 from jaxcnn.analysis.jaxpr.layering import Layer, layers_of
 from jaxcnn.analysis.jaxpr.reach import identity
@@ -100,7 +101,7 @@ def trace(
         parameters.
       *args: its arguments, arrays or their shapes (``jax.ShapeDtypeStruct``) in any pytrees; leaves that are
         neither are passed as they are. Those other than the input are parameters; of Flax variables the
-        collection ``params`` is.
+        collection ``params`` is. Where there are none, arrays that the function closes over are.
       input: which argument is the input, a single array.
       spatial: which axes of the input are positions; None: all but the first (examples) and the last
         (channels).
@@ -143,40 +144,40 @@ def trace(
     closed = jax.make_jaxpr(run)(*shapes)
 
     names: list[tuple[str, ...]] = []
-    learned: list[tuple[Value, bool]] = []
-    inputs: list[Value] = []
-    image = Value((), None)
-    for i, shape in zip(arrays, shapes, strict=True):
-        value = Value(shape.shape, shape.dtype)
-        if i == chosen[0]:
-            value.reach = tuple(identity(shape.shape, axis) for axis in range(len(shape.shape)))
-            image = value
-        else:
-            value.leaves = frozenset([len(names)])
-            names.append(_name(leaves[i][0]))
-            number = jax.dtypes.issubdtype(shape.dtype, np.inexact)  # and no random key
-            learned.append((value, number and _learned(leaves[i][0], args)))
-        inputs.append(value)
-    consts = []
-    for const in closed.consts:
-        value = known(const)
-        if value.constant is None:
-            value.leaves = frozenset([len(names)])
-            names.append(("closed over",))
-            learned.append((value, jax.dtypes.issubdtype(value.dtype, np.inexact)))
-        consts.append(value)
+    learned: list[int] = []  # numbers in each parameter, 0 in other variables
+    state = 0
+
+    def parameter(value: Value, name: tuple[str, ...], is_learned: bool) -> None:
+        nonlocal state
+        value.leaves = frozenset([len(names)])
+        size = math.prod(value.shape)
+        names.append(name)
+        learned.append(size if is_learned else 0)
+        state += 0 if is_learned else size
+
+    inputs = [Value(shape.shape, shape.dtype) for shape in shapes]
+    image = inputs[arrays.index(chosen[0])]
+    image.reach = tuple(identity(image.shape, axis) for axis in range(len(image.shape)))
+    for i, value in zip(arrays, inputs, strict=True):
+        if value is not image:
+            path = leaves[i][0]
+            parameter(value, _name(path), is_inexact(value.dtype) and _learned(path, args))
+    consts = [known(const) for const in closed.consts]
+    if not names:
+        for value in consts:
+            if is_inexact(value.dtype):
+                parameter(value, ("closed over",), True)
 
     walk = Walk(RULES, image.shape, extend=not clip)
     outputs = walk.program(closed.jaxpr, consts, inputs)
-    sizes = [int(np.prod(value.shape)) if own else 0 for value, own in learned]
-    layers, used = layers_of(walk.calls, outputs, names, sizes)
+    layers, used = layers_of(walk.calls, outputs, names, learned)
     return Trace(
         layers=tuple(layers),
         outputs=tuple(map(_output, outputs)),
         input=image.shape,
         spatial=tuple(range(1, len(image.shape) - 1) if spatial is None else spatial),
-        parameters=sum(sizes),
-        state=sum(int(np.prod(value.shape)) for value, own in learned if not own),
+        parameters=sum(learned),
+        state=state,
         macs=cost.total_macs(walk.calls),
         activation_bytes=sum(layer.bytes for layer in layers),
         peak_bytes=memory.peak_bytes(walk.calls, [*consts, *inputs], outputs),

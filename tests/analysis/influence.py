@@ -9,15 +9,23 @@ from jaxcnn.analysis.jaxpr.walk import Walk
 
 
 def influence(fn, shape):
-    """Booleans (*output, *input): whether a large change of an input entry changes an output entry."""
-    starts = np.random.default_rng(0).uniform(1, 2, (2, 1, np.prod(shape))).astype(np.float32)
-    changes = np.eye(starts.shape[-1], dtype=np.float32) * 50
-    rows = np.concatenate([part for x in starts for part in (x, x + changes, x - changes)])
+    """Booleans (*output, *input): whether a change of an input entry, up or down, changes an output entry.
 
-    tried = np.asarray(jax.jit(lambda rows: jax.lax.map(lambda row: fn(row.reshape(shape)), rows))(rows))
-    each = tried.reshape(2, -1, *tried.shape[1:])  # of each start: itself, then changes up, then down
-    changed = each[:, 1:] != each[:, :1]
-    found = np.moveaxis(changed.reshape(2, 2, -1, *tried.shape[1:]).any((0, 1)), 0, -1)
+    Some changes are large, to win every maximum, and some small, to saturate nothing.
+    """
+    size = np.prod(shape)
+    start = np.random.default_rng(0).uniform(1, 2, (1, size))
+    changes = np.concatenate([np.eye(size) * change for change in (3, -3, 50, -50)])
+    rows = np.concatenate([part * scale for scale in (1, 0.05) for part in (start, start + changes)])
+
+    tried = np.asarray(
+        jax.jit(lambda rows: jax.lax.map(lambda row: fn(row.reshape(shape)), rows))(
+            jnp.asarray(rows, jnp.float32)
+        )
+    )
+    each = tried.reshape(2, -1, *tried.shape[1:])  # of each scale: the start, then its changes
+    changed = (each[:, 1:] != each[:, :1]).reshape(2, 4, size, *tried.shape[1:]).any((0, 1))
+    found = np.moveaxis(changed, 0, -1)
     return found.reshape(*found.shape[:-1], *shape)
 
 

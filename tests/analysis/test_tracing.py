@@ -183,6 +183,19 @@ def test_weights_in_a_closure_are_parameters():
     assert (found.parameters, found.layers[0].name) == (36, "closed over")
 
 
+def test_constants_beside_parameters_are_none():
+    """Pooling holds the counts of its windows, resizing a matrix, whose zeros do not see."""
+
+    def network(kernel, x):
+        x = ops.avg_pool(ops.conv(x, kernel), 3, strides=1, padding=1, count_include_pad=False)
+        return ops.adaptive_avg_pool(x, 3)
+
+    found = trace(network, shape(3, 3, 1, 4), shape(1, 16, 16, 1))
+    assert found.parameters == 36
+    # windows of 6 pixels, from 0, 5 and 10; one pixel further by pooling and one by the convolution
+    assert [found.outputs[0].fields[1].seen(i) for i in range(3)] == [(0, 7), (3, 12), (8, 15)]
+
+
 def test_the_input_may_be_any_argument():
     found = trace(lambda x, kernel: ops.conv(x, kernel), shape(1, 8, 8, 1), shape(3, 3, 1, 4), input=0)
     assert (found.parameters, found.input) == (36, (1, 8, 8, 1))

@@ -98,10 +98,22 @@ Rule = Callable[[Call, Parts], Reach | Parts]
 
 
 def known(array: Any) -> Value:
-    """A constant that the program holds; unless of whole numbers a weight, whose zeros are an accident."""
+    """An array that the program holds, with its entries where they say which entries it lets through.
+
+    Whole numbers may be places, and other numbers with zeros among them a choice, as in a matrix that pools
+    or resizes. Without zeros, or of nothing else, they are weights, and no more is known than their shape.
+    """
     shape, dtype = tuple(np.shape(array)), jax.dtypes.result_type(array)
-    exact = any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.integer, np.bool_))
-    return Value(shape, dtype, constant=np.asarray(array) if exact and math.prod(shape) <= FOLDABLE else None)
+    if math.prod(shape) > FOLDABLE or jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+        return Value(shape, dtype)
+    entries = np.asarray(array)
+    chooses = 0 < np.count_nonzero(entries) < entries.size
+    return Value(shape, dtype, constant=None if is_inexact(dtype) and not chooses else entries)
+
+
+def is_inexact(dtype: Any) -> bool:
+    """Whether entries are real or complex numbers, as weights are."""
+    return jax.dtypes.issubdtype(dtype, np.inexact)
 
 
 def fold(value: Value) -> np.ndarray | None:
