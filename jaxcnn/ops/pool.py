@@ -5,7 +5,7 @@ padding mean what they mean in torch: ``strides=None`` is the window's size, ``c
 that hangs over the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxcnn.ops import check
 from jaxcnn.ops.geometry import Padding
 from jaxcnn.ops.geometry.window import Window
 from jaxcnn.ops.shifted import shifted_max, shifted_sum
-from jaxcnn.ops.window import slide
+from jaxcnn.ops.window import reduce_window, slide
 
 MOST_TAPS = 32
 """Longer windows are left to ``lax.reduce_window``: a slice for each tap would be much to compile."""
@@ -62,7 +62,7 @@ def max_pool(
     if _shift(windows):
         return shifted_max(x, windows)
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return _reduce_window(x, windows, lax.max, lowest)
+    return reduce_window(x, windows, lax.max, lowest)
 
 
 def avg_pool(
@@ -177,7 +177,7 @@ def global_max_pool(
 
 def window_sum(x: Array, windows: dict[int, Window]) -> Array:
     """Sum of each window, zeros outside the input, of values from :func:`jaxcnn.ops.window.slide`."""
-    return shifted_sum(x, windows) if _shift(windows) else _reduce_window(x, windows, lax.add, 0.0)
+    return shifted_sum(x, windows) if _shift(windows) else reduce_window(x, windows, lax.add, 0.0)
 
 
 def _shift(windows: dict[int, Window]) -> bool:
@@ -185,19 +185,6 @@ def _shift(windows: dict[int, Window]) -> bool:
     if any(each.dilation > 1 for each in windows.values()):
         return True  # JAX cannot differentiate the other
     return jax.default_backend() == "cpu" and max(each.kernel for each in windows.values()) <= MOST_TAPS
-
-
-def _reduce_window(x: Array, windows: dict[int, Window], combine: Callable, initial: float) -> Array:
-    spatial = list(windows.values())
-    return lax.reduce_window(
-        x,
-        np.asarray(initial, x.dtype),  # concrete, so that JAX knows the gradient
-        combine,
-        window_dimensions=(1, *(each.kernel for each in spatial), 1),
-        window_strides=(1, *(each.stride for each in spatial), 1),
-        padding=((0, 0), *(each.reach() for each in spatial), (0, 0)),
-        window_dilation=(1, *(each.dilation for each in spatial), 1),
-    )
 
 
 def _along(values: np.ndarray, axis: int, ndim: int) -> Array:

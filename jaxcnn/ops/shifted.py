@@ -1,8 +1,9 @@
 """Sums and maxima over windows, from shifted arrays, for CPUs.
 
-XLA's CPU backend runs ``lax.reduce_window`` tap by tap and scatters the gradient of a maximum through index
-arrays larger than the input. Here both are elementwise sums and maxima of strided slices, which fuse into one
-vectorised loop, and so are their gradients. ``experiments/benchmarks/pool.py`` measures them.
+XLA's CPU backend runs ``lax.reduce_window`` over several axes tap by tap, and scatters the gradient of a
+maximum through index arrays larger than the input. Here both are elementwise sums and maxima of strided
+slices, which fuse into one vectorised loop, or go axis by axis, and gradients are such loops too.
+``experiments/benchmarks/pool.py`` measures them.
 
 The gradient goes from outputs to inputs. Cut the padded input into blocks of one stride: the pixel of block b
 with residue r is read by output b − q through the tap at distance q·stride + r from the window's start, if
@@ -24,24 +25,27 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
 from jaxcnn.ops.geometry.window import Window
-from jaxcnn.ops.window import read, taps
+from jaxcnn.ops.window import read, reduce_window, taps
 
-BRANCHING_TAPS = 9
-"""Beyond so many taps that read their own padding, loops are not vectorised; it is written first."""
+FEW_TAPS = 9
+"""Windows on several axes of so few taps are reduced at once; others axis by axis: Σ k reads, not Π k."""
 JOINT_TAPS = 27
-"""Windows of more taps go axis by axis: Σ k reads for each output rather than Π k."""
+"""Windows of more taps have their gradients, too, taken axis by axis."""
 
 
 class Stage(NamedTuple):
-    """Axes whose windows are reduced together, and how their padding is made.
+    """Axes whose windows are reduced together, and how.
 
     Attributes:
       items: the window on each axis.
+      by_axis: reduce by ``lax.reduce_window`` over one axis at a time, which XLA does well; over several it
+        does not.
       pad_once: write the padded x to memory, rather than give each tap its own padding as it is read, which
         saves the copy but puts branches into the loop.
     """
 
     items: tuple[tuple[int, Window], ...]
+    by_axis: bool
     pad_once: bool
 
     @property
@@ -59,12 +63,12 @@ def shifted_max(x: Array, windows: dict[int, Window]) -> Array:
     Returns:
       Maxima, with ``outputs`` entries on each of those axes.
     """
-    return functools.reduce(_max, _stages(windows), x)
+    return functools.reduce(_max, _stages(windows, x.dtype), x)
 
 
 def shifted_sum(x: Array, windows: dict[int, Window]) -> Array:
     """Sum of each window, zeros outside the input; arguments as for :func:`shifted_max`."""
-    return functools.reduce(_sum, _stages(windows), x)
+    return functools.reduce(_sum, _stages(windows, x.dtype), x)
 
 
 def picked(x: Array, numbers: Array, windows: dict[int, Window]) -> Array:
@@ -75,20 +79,32 @@ def picked(x: Array, numbers: Array, windows: dict[int, Window]) -> Array:
       numbers: for each output the number, in scan order, of a tap.
       windows: the window on each axis slid over.
     """
-    return _select(numbers, x, Stage(tuple(windows.items()), pad_once=False))
+    return _select(numbers, x, Stage(tuple(windows.items()), by_axis=False, pad_once=False))
 
 
-def _stages(windows: dict[int, Window]) -> list[Stage]:
-    count = math.prod(window.kernel for window in windows.values())
-    if count <= JOINT_TAPS:
-        return [Stage(tuple(windows.items()), pad_once=count > BRANCHING_TAPS)]
+def _stages(windows: dict[int, Window], dtype: jnp.dtype) -> list[Stage]:
+    taps_of = [window.kernel for window in windows.values()]
+    few = math.prod(taps_of) <= FEW_TAPS
+    # Half precision is emulated: XLA's own form and branches both cost it its vectorisation.
+    half = jnp.dtype(dtype).itemsize == 2
+    by_axis = not half and (not few or sum(k > 1 for k in taps_of) == 1)
+    if math.prod(taps_of) <= JOINT_TAPS:
+        return [Stage(tuple(windows.items()), by_axis, pad_once=half or not few)]
     # The last axis first: the first maximum of each row, then of the first such row, is the scan's first.
-    return [Stage((item,), pad_once=True) for item in reversed(windows.items())]
+    return [Stage((item,), by_axis, pad_once=True) for item in reversed(windows.items())]
+
+
+def _reduced(x: Array, stage: Stage, combine: Callable[..., Array], initial: float) -> Array:
+    if not stage.by_axis:
+        return functools.reduce(combine, _reads(x, stage, initial))
+    for axis, window in reversed(stage.items):
+        x = reduce_window(x, {axis: window}, combine, initial)
+    return x
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _sum(x: Array, stage: Stage) -> Array:
-    return functools.reduce(jnp.add, _reads(x, stage, 0.0))
+    return _reduced(x, stage, lax.add, 0.0)
 
 
 @_sum.defjvp
@@ -104,7 +120,7 @@ def _sum_jvp(stage: Stage, primals: tuple[Array], tangents: tuple[Array]) -> tup
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _max(x: Array, stage: Stage) -> Array:
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return functools.reduce(jnp.maximum, _reads(x, stage, lowest))
+    return _reduced(x, stage, lax.max, lowest)
 
 
 @_max.defjvp

@@ -1,9 +1,11 @@
-"""Windows over the spatial axes, read one tap at a time as strided slices."""
+"""Windows over the spatial axes, read one tap at a time as strided slices, or reduced by XLA."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -76,3 +78,20 @@ def read(x: Array, windows: Windows, tap: tuple[int, ...], fill: float) -> Array
     inside = lax.slice(x, starts, stops, strides)
     # A pad for each tap is fused into what reads it; one pad of all of x would be written to memory.
     return lax.pad(inside, jnp.asarray(fill, x.dtype), outside) if any(map(any, outside)) else inside
+
+
+def reduce_window(x: Array, windows: Windows, combine: Callable[..., Array], initial: float) -> Array:
+    """``lax.reduce_window`` over the axes that have a window."""
+
+    def each(value: Callable[[Window], Any], other: Any) -> tuple[Any, ...]:
+        return tuple(value(windows[axis]) if axis in windows else other for axis in range(x.ndim))
+
+    return lax.reduce_window(
+        x,
+        np.asarray(initial, x.dtype),  # concrete, so that JAX knows the gradient
+        combine,
+        window_dimensions=each(lambda window: window.kernel, 1),
+        window_strides=each(lambda window: window.stride, 1),
+        padding=each(lambda window: window.reach(), (0, 0)),
+        window_dilation=each(lambda window: window.dilation, 1),
+    )
