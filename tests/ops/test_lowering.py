@@ -17,7 +17,7 @@ from jaxcnn.ops.lowering import ConvSpec, Problem, choose
 
 NAMED = [name for name in lowering.NAMES if name != "auto"]
 # Of the largest value: rounding of sums of some hundred terms, amplified by Winograd's transforms.
-TOLERANCE = {name: 2e-6 for name in lowering.NAMES} | {"winograd": 2e-5, "auto": 2e-5, "fft": 1e-5}
+TOLERANCE = dict.fromkeys(lowering.NAMES, 2e-6) | {"winograd": 2e-5, "auto": 2e-5, "fft": 1e-5}
 
 rng = np.random.default_rng(0)
 
@@ -284,7 +284,7 @@ def test_no_convolution_of_a_gradient_is_left_to_xlas_naive_loop():
 
 
 def test_lanes_never_become_groups_on_cpu():
-    problem, ours, _ = ways("winograd")
+    problem, _, _ = ways("winograd")
     x, kernel = jnp.ones((8, *problem.input)), jnp.ones((8, *problem.kernel))
     mapped = jax.jit(jax.vmap(lambda x, k: lowering.compute(x, k, problem.spec, "direct")))
     text = mapped.lower(x, kernel).as_text()
