@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    sides: Mapping[str, Callable[[], object]], rounds: int, *, pause: float = 0.0
+) -> dict[str, list[float]]:
     """Seconds of each side in each round; a first round, which compiles, is not counted.
 
     Args:
       sides: functions that return when their work is done.
       rounds: measurements of each.
+      pause: seconds to sleep before each, in which the threads of the side before stop spinning.
 
     Returns:
       ``rounds`` durations for each side; those of one index ran one after the other.
@@ -23,6 +26,7 @@ def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     try:
         for _ in range(rounds):
             for name, run in sides.items():
+                time.sleep(pause)
                 begun = time.perf_counter()
                 run()
                 seconds[name].append(time.perf_counter() - begun)

@@ -1,6 +1,5 @@
 """Depthwise convolution as a sum of shifted products."""
 
-from collections.abc import Iterable
 from itertools import product
 from math import prod
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.ops.lowering.lowering import Form, Lowering
-from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem
 from jaxcnn.ops.lowering.windows import add, pad, window
 
 
@@ -23,7 +22,7 @@ class Shift(Lowering):
     name = "shift"
     summary = "depthwise: a sum of shifted products"
     most_taps = 128
-    most_unrolled = 9
+    most_unrolled = 3
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
         if problem.channels != 1:
@@ -50,24 +49,36 @@ class Shift(Lowering):
         rows = _rows_at_once(problem.output[1])
         problem = _with_rows(problem, -problem.output[1] % rows)
         y = pad(y, [(0, new - old) for new, old in zip(problem.output[1:-1], y.shape[1:-1], strict=True)])
-        y = y.reshape(*y.shape[:-1], problem.spec.groups, problem.features)
-        x = pad(x, problem.spec.padding)[..., None]
+        x, y, read = _long_rows(pad(x, problem.spec.padding), y, problem)
+        channels = (problem.spec.groups, problem.features)
 
-        def sums(x: jax.Array, taps: Iterable[tuple[int, ...]]) -> jax.Array:
-            products = jnp.stack([_added_rows(window(x, problem, tap) * y, rows) for tap in taps])
-            return products.sum(tuple(range(1, products.ndim - 2)))
+        def sums(x: jax.Array, lead: int) -> jax.Array:
+            taps = product([lead], *map(range, problem.taps[1:]))
+            products = jnp.stack([_added_rows(window(x, read, tap) * y, rows) for tap in taps])
+            return products.reshape(len(products), -1, *channels).sum(1)
 
-        lead, *rest = problem.taps
-        if prod(problem.taps) <= self.most_unrolled:
-            return sums(x, product(*map(range, problem.taps))).reshape(problem.kernel)
-        # one leading tap at a time: the rows it reads, then the taps on the other axes
+        lead = problem.taps[0]
+        if lead <= self.most_unrolled:
+            return jnp.stack([sums(x, tap) for tap in range(lead)]).reshape(problem.kernel)
         span = (problem.output[1] - 1) * problem.spec.strides[0] + 1
         starts = jnp.arange(lead) * problem.spec.dilation[0]
-        gradient = lax.map(
-            lambda start: sums(lax.dynamic_slice_in_dim(x, start, span, 1), product([0], *map(range, rest))),
-            starts,
-        )
+        gradient = lax.map(lambda start: sums(lax.dynamic_slice_in_dim(x, start, span, 1), 0), starts)
         return gradient.reshape(problem.kernel)
+
+
+def _long_rows(x: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array, jax.Array, Problem]:
+    """The padded input and the cotangent, and the problem by which one is read at the pixels of the other.
+
+    Where neighbours on the last axis are read together, that axis and the channels are one axis of long rows.
+    """
+    strides, _, dilation, groups = problem.spec
+    unpadded = ((0, 0),) * len(strides)
+    if len(strides) > 1 and strides[-1] == 1 and problem.features == 1:
+        x = x.reshape(*x.shape[:-2], -1, 1)
+        spec = ConvSpec(strides, unpadded, (*dilation[:-1], dilation[-1] * groups))
+        return x, y.reshape(*y.shape[:-2], -1, 1), Problem(x.shape, (*problem.taps, 1, 1), spec)
+    read = problem._replace(input=x.shape, spec=problem.spec._replace(padding=unpadded))
+    return x[..., None], y.reshape(*y.shape[:-1], groups, problem.features), read
 
 
 def _added_rows(values: jax.Array, rows: int) -> jax.Array:

@@ -1,0 +1,217 @@
+"""Convolution against plain ``lax.conv_general_dilated`` and, where it is installed, torch.
+
+    python -m experiments.benchmarks.conv --json=experiments/results/conv_cpu.json
+    python -m experiments.benchmarks.conv --random=60 --json=experiments/results/conv_random_cpu.json
+
+The sides run in turns; a ratio is the median over rounds of jaxcnn / other, so below 1 is faster. Torch runs
+in the faster of its two layouts, with as many threads as there are cores; on a GPU with cudnn.benchmark, and
+TF32 where each framework has it by default. Compiling is measured on programs compiled for the first time.
+"""
+
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from jax import lax
+
+from experiments.benchmarks.conv_shapes import SHAPES, draw
+from experiments.benchmarks.conv_torch import torch_sides
+from experiments.benchmarks.timing import in_turns, ratio
+from jaxcnn.ops import lowering
+from jaxcnn.ops.lowering import Problem
+
+ROUNDS = flags.DEFINE_integer("rounds", 15, "turns", lower_bound=1)
+ONLY = flags.DEFINE_string("shapes", "", "run the shapes whose name holds this")
+RANDOM = flags.DEFINE_integer("random", 0, "instead of the table, so many shapes drawn at random")
+SEED = flags.DEFINE_integer("seed", 0, "of the shapes drawn at random")
+DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16", "float16"], "of all arrays")
+LOWERING = flags.DEFINE_enum("lowering", "auto", lowering.NAMES, "what jaxcnn computes by")
+STEPS = flags.DEFINE_integer("steps", 10, "of the scan", lower_bound=1)
+LANES = flags.DEFINE_integer("lanes", 8, "models under vmap", lower_bound=1)
+JSON = flags.DEFINE_string("json", "", "where to write the figures; empty: nowhere")
+
+PAUSE = 0.005
+Convolve = Callable[[jax.Array, jax.Array], jax.Array]
+COLUMNS = (
+    "output/lax",
+    "output/torch",
+    "both/lax",
+    "both/torch",
+    "scan/calls",
+    "lanes/calls",
+    "compile output/lax",
+    "compile both/lax",
+    "memory/lax",
+)
+
+
+def main(words: list[str]) -> None:
+    if len(words) > 1:
+        raise app.UsageError(f"unexpected {words[1]!r}")
+    shapes = draw(RANDOM.value, SEED.value) if RANDOM.value else SHAPES
+    print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}, {DTYPE.value}")
+    print(f"{'':44}" + "".join(f"{name:>20}" for name in COLUMNS))
+    rows: dict[str, dict[str, float]] = {}
+    for name, problem in shapes.items():
+        if ONLY.value not in name:
+            continue
+        rows[name] = measure(problem, full=not RANDOM.value)
+        show(name, rows[name])
+    means = {
+        column: geometric_mean([row[column] for row in rows.values() if column in row]) for column in COLUMNS
+    }
+    show("geometric mean", means)
+    show(
+        "worst",
+        {column: max((row.get(column, 0.0) for row in rows.values()), default=0.0) for column in COLUMNS},
+    )
+    if JSON.value:
+        from jaxcnn.engine.run_folder import environment
+
+        figures = {
+            "date": time.strftime("%Y-%m-%d"),
+            "dtype": DTYPE.value,
+            "rounds": ROUNDS.value,
+            "environment": environment(SEED.value),
+            "shapes": rows,
+            "geometric mean": means,
+        }
+        Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def show(name: str, row: Mapping[str, float]) -> None:
+    cells = (f"{row[column]:.2f}" if row.get(column) else "" for column in COLUMNS)
+    print(f"{name:44}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, values))) if values else math.nan
+
+
+def ours(problem: Problem) -> Convolve:
+    return lambda x, kernel: lowering.compute(x, kernel, problem.spec, LOWERING.value)
+
+
+def plain(problem: Problem) -> Convolve:
+    """What one would write without jaxcnn."""
+    spec = problem.spec
+    numbers = lowering.dimension_numbers(spec.ndim)
+    return lambda x, kernel: lax.conv_general_dilated(
+        x, kernel, spec.strides, spec.padding, None, spec.dilation, numbers, spec.groups
+    )
+
+
+def both(convolve: Convolve) -> Callable[..., Any]:
+    """The output, and the gradients by input and kernel."""
+
+    def compute(x: jax.Array, kernel: jax.Array, y: jax.Array) -> Any:
+        output, pull = jax.vjp(convolve, x, kernel)
+        return output, *pull(y)
+
+    return compute
+
+
+def measure(problem: Problem, *, full: bool) -> dict[str, float]:
+    """The figures of one shape: times in milliseconds, compiling in seconds, memory in bytes, ratios."""
+    rng = np.random.default_rng(0)
+    scale = 1 / math.sqrt(math.prod(problem.kernel[:-1]))
+    x, kernel, y = (
+        jnp.asarray(size * rng.standard_normal(shape), DTYPE.value)
+        for shape, size in ((problem.input, 1.0), (problem.kernel, scale), (problem.output, 1.0))
+    )
+    row: dict[str, float] = {}
+    with_torch = torch_sides(problem, x, kernel, y) if full else {}
+    for part, wrap, args in (("output", lambda f: f, (x, kernel)), ("both", both, (x, kernel, y))):
+        sides, programs = {}, {}
+        for name, convolve in (("jaxcnn", ours(problem)), ("lax", plain(problem))):
+            programs[name] = compiled(wrap(convolve), args)
+            sides[name] = call(programs[name], args)
+        sides |= {name: pair[part == "both"] for name, pair in with_torch.items()}
+        seconds = in_turns(sides, ROUNDS.value, pause=PAUSE)
+        medians = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
+        row |= {f"{part} {name} ms": value for name, value in medians.items()}
+        row |= {f"{part} {name} best ms": 1e3 * min(times) for name, times in seconds.items()}
+        row[f"{part}/lax"] = ratio(seconds, "jaxcnn", "lax")
+        if with_torch:
+            best = min(with_torch, key=lambda name: min(seconds[name]))
+            row[f"{part}/torch"] = ratio(seconds, "jaxcnn", best)
+        row[f"compile {part}/lax"] = compile_ratio(problem, wrap, args)
+        if part == "both":
+            row["memory/lax"] = memory(programs["jaxcnn"]) / memory(programs["lax"])
+    if full:
+        row["scan/calls"] = scan_over_calls(problem, x, kernel, y)
+        row["lanes/calls"] = lanes_over_calls(problem, x, kernel, y)
+    return row
+
+
+def compiled(function: Callable[..., Any], args: Sequence[jax.Array]) -> Any:
+    return jax.jit(function).lower(*args).compile()
+
+
+def call(program: Callable[..., Any], args: Sequence[Any]) -> Callable[[], Any]:
+    return lambda: jax.block_until_ready(program(*args))
+
+
+def compile_ratio(
+    problem: Problem, wrap: Callable[..., Any], args: Sequence[jax.Array], rounds: int = 3
+) -> float:
+    """Time to trace, lower and compile, as a ratio; each round makes functions that JAX has not seen."""
+    sides = {
+        "jaxcnn": lambda: compiled(wrap(ours(problem)), args),
+        "lax": lambda: compiled(wrap(plain(problem)), args),
+    }
+    return ratio(in_turns(sides, rounds), "jaxcnn", "lax")
+
+
+def memory(program: Any) -> int:
+    """Bytes of arguments, results and what lies between."""
+    analysis = program.memory_analysis()
+    return analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+
+
+def scan_over_calls(problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Array) -> float:
+    """Steps of gradient descent on the kernel: in one ``lax.scan`` against one call for each."""
+    compute = both(ours(problem))
+
+    def step(kernel: jax.Array) -> jax.Array:
+        output, by_x, by_kernel = compute(x, kernel, y)
+        rest = 1e-6 * (output.mean() + by_x.mean())  # so that nothing is left out
+        return kernel - (1e-3 * by_kernel + rest).astype(kernel.dtype)
+
+    def scan(kernel: jax.Array) -> jax.Array:
+        return lax.scan(lambda kernel, _: (step(kernel), None), kernel, None, length=STEPS.value)[0]
+
+    once, looped = compiled(step, (kernel,)), compiled(scan, (kernel,))
+
+    def calls() -> None:
+        state = kernel
+        for _ in range(STEPS.value):
+            state = once(state)
+        state.block_until_ready()
+
+    return ratio(in_turns({"scan": call(looped, (kernel,)), "calls": calls}, 3, pause=PAUSE), "scan", "calls")
+
+
+def lanes_over_calls(problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Array) -> float:
+    """Several kernels, each with images of its own, under ``vmap`` against one call for each."""
+    compute = both(ours(problem))
+    lanes = [jnp.stack([value] * LANES.value) for value in (x, kernel, y)]
+    once, mapped = compiled(compute, (x, kernel, y)), compiled(jax.vmap(compute), lanes)
+
+    def calls() -> None:
+        jax.block_until_ready([once(x, kernel, y) for _ in range(LANES.value)])
+
+    return ratio(in_turns({"vmap": call(mapped, lanes), "calls": calls}, 3, pause=PAUSE), "vmap", "calls")
+
+
+if __name__ == "__main__":
+    app.run(main)
