@@ -65,7 +65,8 @@ def draw(count: int, seed: int, least: float = 3e5, most: float = 3e8) -> dict[s
         if features % groups:
             continue
         stride, dilation = rng.choice([1, 1, 1, 2, 3]), rng.choice([1, 1, 1, 2])
-        padding: geometry.Padding = rng.choice(["SAME", "SAME", "VALID", 1])
+        paddings: list[geometry.Padding] = ["SAME", "SAME", "VALID", 1]
+        padding = rng.choice(paddings)
         batch = rng.choice([1, 2, 4, 8, 16, 32])
         if padding != "SAME" and geometry.extent(taps, dilation) > size:
             continue
