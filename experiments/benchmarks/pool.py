@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import json
 import math
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from jax import lax
 
 from experiments.benchmarks.timing import in_turns, ratio
 from jaxcnn import ops
+from jaxcnn.ops.shifted import shifted_max, shifted_sum
+from jaxcnn.ops.window import slide
 
 ROUNDS = flags.DEFINE_integer("rounds", 15, "turns", lower_bound=1)
 ONLY = flags.DEFINE_string("only", "", "run the cases whose name holds this")
@@ -47,22 +50,33 @@ CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
 }
 
 
+COLUMNS = ("forward/lax", "forward/torch", "both/lax", "both/torch", "scan/calls")
+PAUSE = 0.005
+
+
 def main(words: list[str]) -> None:
     if len(words) > 1:
         raise app.UsageError(f"unexpected {words[1]!r}")
     with_torch = importlib.util.find_spec("torch") is not None
-    print(f"{jax.devices()[0].device_kind}, {jax.device_count()} device(s), jax {jax.__version__}")
-    print(f"{'jaxcnn / other':28}{'forward':>20}{'forward + backward':>24}{'in a scan of 10':>20}")
-    print(f"{'':28}" + f"{'lax':>10}{'torch':>10}" * 1 + f"{'lax':>14}{'torch':>10}{'ten calls':>20}")
+    # Where XLA's own form is the rule, the other one is measured beside it.
+    columns = (*COLUMNS, "forward/shifted", "both/shifted") if jax.default_backend() != "cpu" else COLUMNS
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}; jaxcnn / other")
+    print(f"{'':26}" + "".join(f"{column:>15}" for column in columns))
     figures: dict[str, Any] = {}
     for name, (shape, kind, numbers) in CASES.items():
         if ONLY.value not in name:
             continue
         sides = {"jaxcnn": ours(kind, numbers), "lax": plain(kind, len(shape) - 2, numbers)}
+        if jax.default_backend() != "cpu":
+            sides["shifted"] = shifted(kind, numbers)
         figures[name] = row = measure(shape, sides, (kind, numbers) if with_torch else None)
-        cells = [f"{row.get(key, math.nan):.2f}" for key in ("forward/lax", "forward/torch")]
-        more = [f"{row.get(key, math.nan):.2f}" for key in ("both/lax", "both/torch", "scan/calls")]
-        print(f"{name:28}{cells[0]:>10}{cells[1]:>10}{more[0]:>14}{more[1]:>10}{more[2]:>20}", flush=True)
+        print(f"{name:26}" + "".join(f"{row.get(column, math.nan):15.2f}" for column in columns), flush=True)
+    for column in columns:
+        ratios = [row[column] for row in figures.values() if column in row]
+        if ratios:
+            figures.setdefault("geometric mean", {})[column] = statistics.geometric_mean(ratios)
+    mean = figures["geometric mean"]
+    print(f"{'geometric mean':26}" + "".join(f"{mean.get(column, math.nan):15.2f}" for column in columns))
     if JSON.value:
         from jaxcnn.engine.run_folder import environment
 
@@ -71,6 +85,18 @@ def main(words: list[str]) -> None:
 
 def ours(kind: str, numbers: dict[str, Any]) -> Callable[[jax.Array], jax.Array]:
     return functools.partial({"max": ops.max_pool, "avg": ops.avg_pool}[kind], **numbers)
+
+
+def shifted(kind: str, numbers: dict[str, Any]) -> Callable[[jax.Array], jax.Array]:
+    """The form that runs on CPUs, wherever this runs."""
+
+    def pool(x: jax.Array) -> jax.Array:
+        x, windows = slide(x, **numbers)
+        if kind == "max":
+            return shifted_max(x, windows)
+        return shifted_sum(x, windows) / math.prod(window.kernel for window in windows.values())
+
+    return pool
 
 
 def plain(kind: str, ndim: int, numbers: dict[str, Any]) -> Callable[[jax.Array], jax.Array]:
@@ -108,7 +134,7 @@ def measure(
     }
     figures: dict[str, Any] = {}
     for what, timed in (("forward", forward), ("both", both), ("scan", loops)):
-        seconds = in_turns(timed, ROUNDS.value)
+        seconds = in_turns(timed, ROUNDS.value, pause=PAUSE)
         first, *others = timed
         figures |= {f"{what}/{other}": ratio(seconds, first, other) for other in others}
     return figures
@@ -157,7 +183,10 @@ def torch_sides(
         stride=numbers.get("strides"),
         padding=numbers.get("padding", 0),
     )
-    images = torch.from_numpy(x).movedim(-1, 1)  # a view: channels are last in memory
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    images = torch.tensor(x, device="cuda" if on_gpu else "cpu").movedim(
+        -1, 1
+    )  # channels stay last in memory
     if ndim == 1:
         images = images.contiguous()  # its 1-D pooling has no channels-last form
     g = torch.ones_like(pool(images))
@@ -165,10 +194,14 @@ def torch_sides(
     def forward() -> None:
         with torch.no_grad():
             pool(images)
+        if on_gpu:
+            torch.cuda.synchronize()
 
     def both() -> None:
         leaf = images.detach().requires_grad_()
         pool(leaf).backward(g)
+        if on_gpu:
+            torch.cuda.synchronize()
 
     return forward, both
 
