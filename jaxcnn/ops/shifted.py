@@ -28,7 +28,7 @@ from jaxcnn.ops.geometry.window import Window
 from jaxcnn.ops.window import read, reduce_window, taps
 
 FEW_TAPS = 9
-"""Windows on several axes of so few taps are reduced at once; others axis by axis: Σ k reads, not Π k."""
+"""Strided windows of so few taps are reduced over all axes at once, others axis by axis."""
 JOINT_TAPS = 27
 """Windows of more taps have their gradients, too, taken axis by axis."""
 
@@ -83,12 +83,14 @@ def picked(x: Array, numbers: Array, windows: dict[int, Window]) -> Array:
 
 
 def _stages(windows: dict[int, Window], dtype: jnp.dtype) -> list[Stage]:
-    taps_of = [window.kernel for window in windows.values()]
-    few = math.prod(taps_of) <= FEW_TAPS
-    # Half precision is emulated: XLA's own form and branches both cost it its vectorisation.
+    kernel = [window.kernel for window in windows.values()]
+    few = math.prod(kernel) <= FEW_TAPS
+    # A strided step over one axis costs as much as all at once. Half precision is emulated, and both XLA's own
+    # form and branches cost it its vectorisation.
+    strided = any(window.stride > 1 for window in windows.values())
     half = jnp.dtype(dtype).itemsize == 2
-    by_axis = not half and (not few or sum(k > 1 for k in taps_of) == 1)
-    if math.prod(taps_of) <= JOINT_TAPS:
+    by_axis = not half and not (few and strided and sum(k > 1 for k in kernel) > 1)
+    if math.prod(kernel) <= JOINT_TAPS:
         return [Stage(tuple(windows.items()), by_axis, pad_once=half or not few)]
     # The last axis first: the first maximum of each row, then of the first such row, is the scan's first.
     return [Stage((item,), by_axis, pad_once=True) for item in reversed(windows.items())]
