@@ -85,8 +85,8 @@ def picked(x: Array, numbers: Array, windows: dict[int, Window]) -> Array:
 def _stages(windows: dict[int, Window], dtype: jnp.dtype) -> list[Stage]:
     kernel = [window.kernel for window in windows.values()]
     few = math.prod(kernel) <= FEW_TAPS
-    # A strided step over one axis costs as much as all at once. Half precision is emulated, and both XLA's own
-    # form and branches cost it its vectorisation.
+    # A strided step over one axis costs as much as all at once. Half precision is emulated, and loses its
+    # vectorisation both to XLA's own form and to branches.
     strided = any(window.stride > 1 for window in windows.values())
     half = jnp.dtype(dtype).itemsize == 2
     by_axis = not half and not (few and strided and sum(k > 1 for k in kernel) > 1)
