@@ -5,15 +5,15 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from absl import flags
 
 from jaxcnn.errors import UserError
 
 
-def _field(default: Any, group: str, help: str, *, check: str = "", lane: bool = False, course: bool = True):
-    """A configuration field.
+def flag(default: Any, group: str, help: str, *, check: str = "", lane: bool = False, course: bool = True):
+    """A field that is a flag.
 
     Args:
       check: a rule of :data:`CHECKS` that values must pass.
@@ -35,24 +35,59 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+class Flags:
+    """Base of frozen dataclasses whose fields are flags."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            _check(field, getattr(self, field.name))
+
+    def to_flagfile(self) -> str:
+        """Every field as lines ``--name=value``, in groups; one line for each of several values."""
+        lines: list[str] = []
+        group = None
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if field.metadata["group"] != group:
+                group = field.metadata["group"]
+                lines += ["", f"# {group}"]
+            value = getattr(self, field.name)
+            lines += [f"--{field.name}={one}" for one in (value if isinstance(value, tuple) else (value,))]
+        return "\n".join(lines[1:]) + "\n"
+
+    @classmethod
+    def from_flagfile(cls, path: str | Path) -> Self:
+        """Read a flagfile; later lines win."""
+        values = flags.FlagValues()
+        define_flags(values, cls)
+        values([str(path), f"--flagfile={path}"])
+        return cls.from_flags(values)
+
+    @classmethod
+    def from_flags(cls, values: flags.FlagValues) -> Self:
+        """What parsed flags spell."""
+        chosen: dict[str, Any] = {
+            field.name: values[field.name].value
+            for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        }
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in chosen.items()})
+
+
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Flags):
     """Every choice of a training run. ``from_flagfile(to_flagfile(c)) == c``."""
 
-    workdir: str = _field("", "Run", "run folder; empty: runs/DATASET-MODEL-SEED", course=False)
-    seed: int = _field(0, "Run", "seed of every random draw", check="seed", lane=True)
+    workdir: str = flag("", "Run", "run folder; empty: runs/DATASET-MODEL-SEED", course=False)
+    seed: int = flag(0, "Run", "seed of every random draw", check="seed", lane=True)
 
-    dataset: str = _field(
-        "digits", "Data", "TFDS name[/config][:version], or a prepared folder", check="word"
-    )
-    data_dir: str = _field("", "Data", "where data sets are kept; empty: TFDS's own folder", course=False)
-    batch_size: int = _field(64, "Data", "examples a step", check="positive")
-    image_size: int = _field(
+    dataset: str = flag("digits", "Data", "TFDS name[/config][:version], or a prepared folder", check="word")
+    data_dir: str = flag("", "Data", "where data sets are kept; empty: TFDS's own folder", course=False)
+    batch_size: int = flag(64, "Data", "examples a step", check="positive")
+    image_size: int = flag(
         0, "Data", "resize and crop images to this many pixels; 0: as stored", check="not negative"
     )
-    augment: str = _field("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none")
-    feed: str = _field("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
-    workers: int = _field(
+    augment: str = flag("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none")
+    feed: str = flag("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
+    readers: int = flag(
         0,
         "Data",
         "processes that read for the streaming feed; 0: threads",
@@ -60,43 +95,37 @@ class Config:
         course=False,
     )
 
-    model: str = _field("resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word")
-    dtype: str = _field("float32", "Model", "compute type; parameters stay float32", check="dtype")
+    model: str = flag("resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word")
+    dtype: str = flag("float32", "Model", "compute type; parameters stay float32", check="dtype")
 
-    epochs: float = _field(10.0, "Optimization", "passes over the training split", check="positive")
-    steps: int = _field(0, "Optimization", "training steps; 0: from --epochs", check="not negative")
-    optimizer: str = _field("sgd", "Optimization", "sgd or adamw", check="word")
-    learning_rate: float = _field(0.1, "Optimization", "peak learning rate", check="positive", lane=True)
-    momentum: float = _field(0.9, "Optimization", "SGD momentum, or AdamW's b1", check="fraction", lane=True)
-    weight_decay: float = _field(
+    epochs: float = flag(10.0, "Optimization", "passes over the training split", check="positive")
+    steps: int = flag(0, "Optimization", "training steps; 0: from --epochs", check="not negative")
+    optimizer: str = flag("sgd", "Optimization", "sgd or adamw", check="word")
+    learning_rate: float = flag(0.1, "Optimization", "peak learning rate", check="positive", lane=True)
+    momentum: float = flag(0.9, "Optimization", "SGD momentum, or AdamW's b1", check="fraction", lane=True)
+    weight_decay: float = flag(
         5e-4, "Optimization", "on kernels only, never biases or norms", check="not negative", lane=True
     )
-    schedule: str = _field(
+    schedule: str = flag(
         "cosine", "Optimization", "cosine, linear or constant, after the warm-up", check="word"
     )
-    warmup: float = _field(0.1, "Optimization", "share of the steps spent warming up", check="fraction")
-    label_smoothing: float = _field(
+    warmup: float = flag(0.1, "Optimization", "share of the steps spent warming up", check="fraction")
+    label_smoothing: float = flag(
         0.0, "Optimization", "mass moved to the other classes", check="fraction", lane=True
     )
-    ema_decay: float = _field(
+    ema_decay: float = flag(
         0.0, "Optimization", "averaging of the weights for evaluation; 0: off", check="fraction"
     )
-    clip_norm: float = _field(0.0, "Optimization", "largest gradient norm; 0: off", check="not negative")
+    clip_norm: float = flag(0.0, "Optimization", "largest gradient norm; 0: off", check="not negative")
 
-    eval_every: float = _field(1.0, "Bookkeeping", "epochs between validations", check="positive")
-    save_every: float = _field(
-        1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False
-    )
-    keep: int = _field(
+    eval_every: float = flag(1.0, "Bookkeeping", "epochs between validations", check="positive")
+    save_every: float = flag(1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False)
+    keep: int = flag(
         2, "Bookkeeping", "newest checkpoints kept, beside the best", check="positive", course=False
     )
-    log_every: int = _field(
+    log_every: int = flag(
         50, "Bookkeeping", "steps between logged training metrics, at most", check="positive", course=False
     )
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
 
     def folder(self) -> Path:
         """The run folder: ``workdir``, or one named after the job."""
@@ -107,28 +136,7 @@ class Config:
 
     def to_flagfile(self) -> str:
         """Every field as a line ``--name=value``, in groups."""
-        lines = ["# jaxcnn run: python -m jaxcnn.train --flagfile=<this file>"]
-        group = None
-        for field in dataclasses.fields(self):
-            if field.metadata["group"] != group:
-                group = field.metadata["group"]
-                lines += ["", f"# {group}"]
-            lines.append(f"--{field.name}={getattr(self, field.name)}")
-        return "\n".join(lines) + "\n"
-
-    @classmethod
-    def from_flagfile(cls, path: str | Path) -> "Config":
-        """Read a flagfile; later lines win."""
-        values = flags.FlagValues()
-        define_flags(values)
-        values([str(path), f"--flagfile={path}"])
-        return cls.from_flags(values)
-
-    @classmethod
-    def from_flags(cls, values: flags.FlagValues) -> "Config":
-        """The configuration that parsed flags spell."""
-        chosen: dict[str, Any] = {field.name: values[field.name].value for field in dataclasses.fields(cls)}
-        return cls(**chosen)
+        return f"# jaxcnn run: python -m jaxcnn.train --flagfile=<this file>\n\n{super().to_flagfile()}"
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
@@ -140,14 +148,16 @@ def _check(field: dataclasses.Field, value: Any) -> None:
             raise UserError(f"--{field.name}={value}: expected {expected}")
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Define one absl flag for each field of :class:`Config`."""
+def define_flags(values: flags.FlagValues = flags.FLAGS, kind: type = Config) -> None:
+    """Define one absl flag for each field of :class:`Config`, or of another such class."""
     define: dict[Any, Callable[..., Any]] = {
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
+        bool: flags.DEFINE_bool,
+        tuple[str, ...]: flags.DEFINE_multi_string,
     }
-    for field in dataclasses.fields(Config):
+    for field in dataclasses.fields(kind):
         define[field.type](field.name, field.default, field.metadata["help"], flag_values=values)
 
 
@@ -160,11 +170,11 @@ def course_changes(old: Config, new: Config) -> list[str]:
     ]
 
 
-def usage() -> str:
+def usage(kind: type = Config) -> str:
     """The flags with their defaults, in groups, a line each."""
     lines: list[str] = []
     group = None
-    for field in dataclasses.fields(Config):
+    for field in dataclasses.fields(kind):
         if field.metadata["group"] != group:
             group = field.metadata["group"]
             lines += ["", f"{group}:"]

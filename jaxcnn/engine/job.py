@@ -138,7 +138,7 @@ class Job:
             self.config.batch_size,
             seed=self.config.seed,
             kind=self.config.feed,
-            workers=self.config.workers,
+            workers=self.config.readers,
         )
 
     def steps_per_call(self, feed: Any) -> int:
