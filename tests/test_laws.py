@@ -266,7 +266,15 @@ def test_every_public_function_is_in_the_catalogue():
     assert layers <= functions
 
 
-BUILT_OF_LAYERS = {"BasicBlock", "BottleneckBlock", "ConvNorm", "FlattenHead", "PooledHead", "ResidualBlock"}
+BUILT_OF_LAYERS = {
+    "BasicBlock",
+    "BottleneckBlock",
+    "ConvNorm",
+    "FlattenHead",
+    "FullyConnectedHead",
+    "PooledHead",
+    "ResidualBlock",
+}
 
 
 def test_every_module_is_in_the_catalogue():

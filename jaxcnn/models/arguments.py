@@ -1,10 +1,12 @@
-"""What models ask of the numbers a person writes in a call string."""
+"""What models ask of what a person writes in a call string."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxcnn.nn import choices, heads
 
 
 def whole(name: str, value: Any, least: int = 1) -> None:
@@ -47,3 +49,37 @@ def flag(name: str, value: Any) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}={value!r}: expected True or False")
+
+
+def factor(name: str, value: Any) -> None:
+    """Refuse what is no number by which channels can be multiplied.
+
+    >>> factor("width", 0)
+    Traceback (most recent call last):
+    ValueError: width=0: expected a number above 0, e.g. 0.5
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: expected a number above 0, e.g. 0.5")
+    if not 0 < value < 1000:
+        raise ValueError(f"{name}={value}: expected a number above 0, e.g. 0.5")
+
+
+COMMON: dict[str, Callable[[str, Any], Any]] = {
+    "num_classes": whole,
+    "width": factor,
+    "norm": lambda _, value: choices.norm(value, 8),
+    "activation": lambda _, value: choices.activation(value),
+    "conv": lambda _, value: choices.conv(value),
+    "head": lambda name, value: choices.pick(name, value, heads.HEADS),
+    "dropout": rate,
+    "drop_path": rate,
+    "zero_init": flag,
+}
+"""The arguments that mean the same in every family, each with what refuses a wrong one."""
+
+
+def common(network: Any) -> None:
+    """Refuse wrong values of whichever arguments of :data:`COMMON` a network has."""
+    for name, refuse in COMMON.items():
+        if hasattr(network, name):
+            refuse(name, getattr(network, name))

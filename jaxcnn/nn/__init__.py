@@ -6,7 +6,7 @@ from jaxcnn.nn.conv import Conv, ConvTranspose, Dense, DepthwiseConv, PointwiseC
 from jaxcnn.nn.deform import DeformConv, DeformRoIPool, RoIAlign
 from jaxcnn.nn.factor import FlattenedConv, SeparableConv, SpatiallySeparableConv
 from jaxcnn.nn.gates import CBAM, CoordinateAttention, SqueezeExcite
-from jaxcnn.nn.heads import FlattenHead, PooledHead
+from jaxcnn.nn.heads import FlattenHead, FullyConnectedHead, PooledHead
 from jaxcnn.nn.local import LocalConv, TiledConv
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from jaxcnn.nn.pool import (
@@ -54,6 +54,7 @@ __all__ = [
     "EMCapsules",
     "FlattenHead",
     "FlattenedConv",
+    "FullyConnectedHead",
     "GaussianPool",
     "GlobalAvgPool",
     "GlobalMaxPool",

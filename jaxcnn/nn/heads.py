@@ -1,6 +1,6 @@
 """From the last feature maps to class scores, computed in float32 whatever the network's dtype."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn import ops
-from jaxcnn.nn.choices import Choice, pick
-from jaxcnn.nn.conv import Dense
+from jaxcnn.nn.choices import Choice, activation, pick
+from jaxcnn.nn.conv import Conv, Dense
+from jaxcnn.nn.pool import AdaptiveAvgPool
 from jaxcnn.nn.stochastic import Dropout
 
 Initializer = jax.nn.initializers.Initializer
@@ -63,7 +64,56 @@ class FlattenHead(nn.Module):
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 
-HEADS: dict[str, Callable[..., nn.Module]] = {"pooled": PooledHead, "flatten": FlattenHead}
+class FullyConnectedHead(nn.Module):
+    """Dense layers over a map of one size, which adaptive average pooling makes of every size.
+
+    The first layer reads the whole map, so it is a convolution with a kernel of that size; the others read
+    one position. Dropout follows each hidden layer.
+
+    Attributes:
+      num_classes: logits.
+      size: the map is pooled to this many positions on each spatial axis.
+      hidden: units of each hidden layer.
+      dropout: rate behind each hidden layer.
+      activation: of the hidden layers, see :mod:`jaxcnn.nn.choices`.
+      kernel_init, bias_init: of the hidden layers; the last has ``kernel_init`` and no bias at first.
+      dtype: of the hidden layers.
+
+    Reference: Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep CNNs, 2012.
+
+    Example:
+      >>> head = FullyConnectedHead(10, size=2, hidden=(16,))
+      >>> y, variables = head.init_with_output(jax.random.key(0), jnp.ones((2, 5, 4, 8)))
+      >>> y.shape, variables["params"]["hidden1"]["kernel"].shape
+      ((2, 10), (2, 2, 8, 16))
+    """
+
+    num_classes: int
+    size: int = 7
+    hidden: Sequence[int] = (4096, 4096)
+    dropout: float = 0.5
+    activation: Choice = "relu"
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    bias_init: Initializer = nn.initializers.zeros
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = AdaptiveAvgPool(self.size)(x)
+        inits: dict[str, Any] = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
+        for i, units in enumerate(self.hidden, start=1):
+            taps = self.size if i == 1 else 1
+            x = Conv(units, taps, padding="VALID", dtype=self.dtype, **inits, name=f"hidden{i}")(x)
+            x = Dropout(self.dropout)(activation(self.activation)(x), train=train)
+        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
+        return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
+
+
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "fc": FullyConnectedHead,
+    "flatten": FlattenHead,
+    "pooled": PooledHead,
+}
 
 
 def head(choice: Choice, num_classes: int, **options: Any) -> nn.Module:

@@ -35,6 +35,8 @@ def adaptive_avg_pool(
     x, sizes = _sizes(x, size)
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis, outputs in enumerate(sizes, start=1):
+        if outputs == y.shape[axis]:
+            continue  # every window is one pixel
         weights = np.zeros((y.shape[axis], outputs), y.dtype)
         for i, (start, stop) in enumerate(geometry.adaptive_windows(y.shape[axis], outputs)):
             weights[start:stop, i] = 1 / (stop - start)

@@ -165,3 +165,20 @@ def test_heads_compute_in_float32(head):
     flat = np.asarray(x, np.float64)
     flat = flat.mean((1, 2)) if head is nn.PooledHead else flat.reshape(2, -1)
     np.testing.assert_allclose(y, flat @ kernel, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (2, 2), (1, 1)])
+def test_the_fully_connected_head_reads_the_pooled_map(size):
+    """Every input becomes two positions on each axis: means of blocks, the map itself, copies."""
+    x = np.random.default_rng(0).normal(size=(3, *size, 5))
+    head = nn.FullyConnectedHead(4, size=2, hidden=(7, 6))
+    shapes = jax.eval_shape(head.init, KEY, x)["params"]
+    params = jax.tree.map(lambda leaf: np.random.default_rng(leaf.size).normal(size=leaf.shape), shapes)
+    pooled = x.repeat(2 // min(2, size[0]), 1).repeat(2 // min(2, size[1]), 2)
+    y = pooled.reshape(3, 2, pooled.shape[1] // 2, 2, pooled.shape[2] // 2, 5).mean((2, 4)).reshape(3, -1)
+    for name in ("hidden1", "hidden2"):
+        y = np.maximum(y @ params[name]["kernel"].reshape(y.shape[1], -1) + params[name]["bias"], 0)
+    expected = y @ params["dense"]["kernel"] + params["dense"]["bias"]
+    np.testing.assert_allclose(
+        head.apply({"params": params}, x.astype(np.float32)), expected, rtol=1e-4, atol=1e-4
+    )

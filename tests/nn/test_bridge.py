@@ -22,6 +22,7 @@ BLOCKS = [
     Layer("BottleneckBlock", lambda x: x, nn.BottleneckBlock(2, drop_path=0.4), image(6, 6, 3)),
     Layer("PooledHead", lambda x: x, nn.PooledHead(5), image(6, 6, 3)),
     Layer("FlattenHead", lambda x: x, nn.FlattenHead(5), image(3, 3, 2)),
+    Layer("FullyConnectedHead", lambda x: x, nn.FullyConnectedHead(5, 2, hidden=(4,)), image(5, 4, 2)),
 ]
 ABSTRACT = {"ResidualBlock"}
 MODULES = {layer.name: layer for layer in [*CATALOGUE, *BLOCKS] if layer.module is not None}
