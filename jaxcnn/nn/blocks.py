@@ -1,5 +1,6 @@
 """Residual blocks: h = f(x) + shortcut(x)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,7 +9,9 @@ import jax
 from jaxcnn import ops
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
+from jaxcnn.nn.initializers import Initializer
 from jaxcnn.nn.stochastic import DropPath
+from jaxcnn.ops import geometry
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Normal with variance 2/(taps · output channels), which keeps the size of gradients through ReLUs."""
@@ -19,12 +22,15 @@ class ConvNorm(nn.Module):
 
     Attributes:
       features: channels of the output.
-      kernel_size: odd; the zeros around the input are kernel_size // 2 wide, so that with every stride the
-        result has the centre pixels of the unstrided one.
-      strides: pixels between outputs.
+      kernel_size: odd, an int or one for each spatial axis; the zeros around the input are those of
+        :func:`jaxcnn.ops.geometry.middle_padding`, so that with every stride the result has the centre
+        pixels of the unstrided one.
+      strides: pixels between outputs, an int or one for each spatial axis.
       groups: of the convolution.
       norm, conv: see :mod:`jaxcnn.nn.choices`.
       zero: start as the zero function: the last factor (the norm's scale, or the kernel) is zero.
+      dilation: pixels between taps.
+      kernel_init: of the convolution; He normal by fan-out.
       dtype: of the computation; None is that of the input.
 
     Example:
@@ -35,13 +41,15 @@ class ConvNorm(nn.Module):
     """
 
     features: int
-    kernel_size: int = 3
-    strides: int = 1
+    kernel_size: int | Sequence[int] = 3
+    strides: int | Sequence[int] = 1
     groups: int = 1
     norm: Choice = "batch"
     conv: Choice = "conv"
     zero: bool = False
     dtype: Any = None
+    dilation: int = 1
+    kernel_init: Initializer = he_normal
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -49,15 +57,16 @@ class ConvNorm(nn.Module):
         norm = choices.norm(
             self.norm, self.features, dtype=self.dtype, scale_init=zeros if self.zero else ones, name="norm"
         )
-        grouped = {} if self.groups == 1 else {"groups": self.groups}  # not every kind of conv has groups
+        options = {"groups": self.groups, "dilation": self.dilation}
+        options = {name: value for name, value in options.items() if value != 1}  # not every conv has them
         x = choices.conv(self.conv)(
             self.features,
             self.kernel_size,
             strides=self.strides,
-            padding=self.kernel_size // 2,
-            **grouped,
+            padding=geometry.middle_padding(self.kernel_size, self.dilation),
+            **options,
             use_bias=norm is None,
-            kernel_init=zeros if norm is None and self.zero else he_normal,
+            kernel_init=zeros if norm is None and self.zero else self.kernel_init,
             dtype=self.dtype,
             name="conv",
         )(x)
@@ -70,6 +79,9 @@ class ResidualBlock(nn.Module):
     Attributes:
       features: channels inside f.
       strides: pixels between outputs.
+      dilation: pixels between the taps of f.
+      first_dilation: of the convolution that has the strides, where it differs: a stage that dilates instead
+        of striding begins with a block that reads as densely as before.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
       shortcut: the way past f where f changes the shape (elsewhere it is the identity). ``pad``:
         :func:`jaxcnn.ops.zero_pad_shortcut`, option A of the paper. ``projection``: a 1×1 convolution with
@@ -90,6 +102,8 @@ class ResidualBlock(nn.Module):
     drop_path: float = 0.0
     zero_init: bool = False
     dtype: Any = None
+    dilation: int = 1
+    first_dilation: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -112,6 +126,11 @@ class ResidualBlock(nn.Module):
             return ops.zero_pad_shortcut(x, features, strides=self.strides)
         return self._conv_norm(features, 1, self.strides, name="shortcut")(x, train=train)
 
+    @property
+    def _strided(self) -> dict[str, int]:
+        """Strides and dilation of the convolution that has the strides."""
+        return {"strides": self.strides, "dilation": self.first_dilation or self.dilation}
+
     def _conv_norm(self, features: int, kernel_size: int, strides: int = 1, **options: Any) -> ConvNorm:
         options = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype} | options
         return ConvNorm(features, kernel_size, strides, **options)
@@ -130,9 +149,10 @@ class BasicBlock(ResidualBlock):
     """
 
     def _branch(self, x: jax.Array, train: bool) -> jax.Array:
-        x = self._conv_norm(self.features, 3, self.strides, name="conv1")(x, train=train)
+        x = self._conv_norm(self.features, 3, **self._strided, name="conv1")(x, train=train)
         x = choices.activation(self.activation)(x)
-        return self._conv_norm(self.features, 3, zero=self.zero_init, name="conv2")(x, train=train)
+        conv2 = self._conv_norm(self.features, 3, dilation=self.dilation, zero=self.zero_init, name="conv2")
+        return conv2(x, train=train)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -163,7 +183,7 @@ class BottleneckBlock(ResidualBlock):
     def _branch(self, x: jax.Array, train: bool) -> jax.Array:
         activation, inner = choices.activation(self.activation), int(self.features * self.width)
         x = activation(self._conv_norm(inner, 1, name="conv1")(x, train=train))
-        grouped = self._conv_norm(inner, 3, self.strides, groups=self.groups, name="conv2")
+        grouped = self._conv_norm(inner, 3, **self._strided, groups=self.groups, name="conv2")
         x = activation(grouped(x, train=train))
         features = self.features * self.expansion
         return self._conv_norm(features, 1, zero=self.zero_init, name="conv3")(x, train=train)

@@ -142,6 +142,17 @@ def resolve_transposed_padding(
     return tuple(result)
 
 
+def middle_padding(kernel: int | Sequence[int], dilation: int = 1) -> Padding:
+    """Zeros on both sides that put the middle of an odd window on every stride-th pixel, from the first on.
+
+    >>> middle_padding(3), middle_padding((3, 7)), middle_padding(3, dilation=4)
+    (1, (1, 3), 4)
+    """
+    if isinstance(kernel, Sequence):
+        return tuple(extent(taps, dilation) // 2 for taps in kernel)
+    return extent(kernel, dilation) // 2
+
+
 def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
     """The (low, high) zeros that make ⌈size / stride⌉ outputs, the odd one above.
 
