@@ -4,6 +4,7 @@ from jaxcnn.models.convnext import ConvNeXt
 from jaxcnn.models.lenet import LeNet5
 from jaxcnn.models.mlp import MLP
 from jaxcnn.models.mobilenet import MobileNetV2
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import arguments_of, create, names, register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.resnet_cifar import CifarResNet
@@ -14,6 +15,7 @@ __all__ = [
     "ConvNeXt",
     "LeNet5",
     "MobileNetV2",
+    "Network",
     "ResNet",
     "arguments_of",
     "create",

@@ -7,6 +7,7 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
@@ -16,7 +17,7 @@ SIZE = 32  # pixels, to which the paper centred its 20-pixel digits
 
 
 @register
-class LeNet5(linen.Module):
+class LeNet5(Network):
     """LeNet-5, every map of C3 connected to every map of S2: 61,706 parameters on one channel and 10 classes.
 
     C1 6@5×5 – S2 average 2×2 – C3 16@5×5 – S4 average 2×2 – C5 120@5×5 – F6 84 – output. As in the paper C5
@@ -51,8 +52,8 @@ class LeNet5(linen.Module):
         choices.activation(self.activation)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         activation = choices.activation(self.activation)
         margins = tuple(geometry.centre_padding(size, SIZE) for size in x.shape[1:-1])
         x = activation(nn.Conv(6, 5, padding=margins, dtype=self.dtype, name="c1")(x))

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 
 @register
-class MLP(linen.Module):
+class MLP(Network):
     """Dense layers over all pixels at once: no locality, no shared weights, one input size.
 
     Kernels start He normal by fan-in (the last LeCun normal), biases at zero.
@@ -48,8 +49,8 @@ class MLP(linen.Module):
         choices.activation(self.activation)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         x = x.reshape(x.shape[0], -1)
         for i, units in enumerate(self.hidden, start=1):
             he_normal = linen.initializers.he_normal()

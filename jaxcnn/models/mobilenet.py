@@ -8,6 +8,7 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
@@ -69,7 +70,7 @@ class InvertedResidual(linen.Module):
 
 
 @register(name="mobilenet_v2")
-class MobileNetV2(linen.Module):
+class MobileNetV2(Network):
     """MobileNet v2: a strided stem, 17 inverted residuals, a 1×1 convolution to 1,280 channels, and a head.
 
     ``mobilenet_v2`` has torchvision's 3,504,872 parameters on 1,000 classes. Convolutions start He normal by
@@ -122,8 +123,8 @@ class MobileNetV2(linen.Module):
         arguments.rate("drop_path", self.drop_path)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         activation = choices.activation(self.activation)
         parts: dict[str, Any] = {"norm": self.norm, "dtype": self.dtype}
         x = activation(nn.ConvNorm(divisible(32 * self.width), 3, 2, name="stem", **parts)(x, train=train))

@@ -9,6 +9,7 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
@@ -18,7 +19,7 @@ STEMS = ("imagenet", "cifar")
 
 
 @register(name="resnet")
-class ResNet(linen.Module):
+class ResNet(Network):
     """A stem, stages of residual blocks with 1×, 2×, 4×, … ``num_filters`` channels, and a head.
 
     Names and defaults are torchvision's: ``resnet18`` is ``resnet(stages=(2, 2, 2, 2), block="basic")``,
@@ -87,8 +88,8 @@ class ResNet(linen.Module):
         arguments.flag("zero_init", self.zero_init)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         parts: dict[str, Any] = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype}
         wide: dict[str, Any] = {} if self.block == "basic" else {"groups": self.groups, "width": self.width}
         size, strides = (7, 2) if self.stem == "imagenet" else (3, 1)

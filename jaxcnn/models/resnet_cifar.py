@@ -8,6 +8,7 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
@@ -17,7 +18,7 @@ DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
 
 @register(name="resnet_cifar")
-class CifarResNet(linen.Module):
+class CifarResNet(Network):
     """A residual network of 6n + 2 layers: a 3×3 stem and three stages of n basic blocks, then the head.
 
     Stages have 1×, 2× and 4× ``num_filters`` channels and the second and third halve the map. Any image of
@@ -79,8 +80,8 @@ class CifarResNet(linen.Module):
         arguments.flag("zero_init", self.zero_init)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         parts: dict[str, Any] = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype}
         x = nn.ConvNorm(self.num_filters, name="stem", **parts)(x, train=train)
         x = choices.activation(self.activation)(x)
