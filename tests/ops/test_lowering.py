@@ -162,7 +162,8 @@ SMALL = {
     "direct": Problem((2, 5, 6, 4), (3, 2, 2, 6), ConvSpec((2, 1), ((1, 0), (1, 1)), (1, 2), 2)),
     "dot": Problem((2, 5, 6, 4), (1, 1, 4, 3), ConvSpec((2, 1), ((0, 0), (0, 0)), (1, 1))),
     "shift": Problem((2, 5, 6, 3), (3, 2, 1, 6), ConvSpec((2, 1), ((1, 0), (1, 1)), (1, 2), 3)),
-    "tiles": Problem((2, 5, 6, 4), (3, 2, 2, 6), ConvSpec((1, 2), ((1, 0), (1, 1)), (1, 2), 2)),
+    "tiles": Problem((2, 5, 6, 4), (3, 2, 2, 6), ConvSpec((1, 2), ((1, 0), (1, 1)), (2, 1), 2)),
+    "fft": Problem((2, 5, 6, 4), (3, 2, 2, 6), ConvSpec((1, 2), ((1, 0), (1, 1)), (1, 2), 2)),
     "winograd": Problem((2, 5, 6, 4), (3, 2, 2, 6), ConvSpec((1, 1), ((1, 0), (1, 1)), (1, 2), 2)),
 }
 
@@ -362,7 +363,7 @@ def test_explain_names_the_choice_and_the_reason(shapes, numbers, expected):
         ({"lowering": "winogrand"}, "lowering='winogrand' is not known; did you mean winograd?"),
         ({"lowering": "dot"}, "lowering='dot' cannot compute x of shape (1, 8, 8, 4)"),
         ({"lowering": "dot"}, "it needs one tap; use lowering='auto'"),
-        ({"lowering": "shift"}, "it needs one channel in each group"),
+        ({"lowering": "shift"}, "it needs groups of one channel each"),
         ({"lowering": "winograd", "strides": 2}, "it needs stride 1 on the first two spatial axes"),
     ],
 )

@@ -9,9 +9,11 @@ from jax.typing import DTypeLike
 from jaxcnn.errors import nearest
 from jaxcnn.ops.lowering.direct import Canonical, Direct
 from jaxcnn.ops.lowering.dot import Dot
+from jaxcnn.ops.lowering.fft import Fft
 from jaxcnn.ops.lowering.lowering import Form, Lowering
 from jaxcnn.ops.lowering.shift import Shift
 from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.strides import Unstriding
 from jaxcnn.ops.lowering.tiles import Tiles
 from jaxcnn.ops.lowering.winograd import Winograd
 
@@ -32,8 +34,8 @@ class Rule(NamedTuple):
 
 
 _DIRECT, _CANONICAL = Direct(), Canonical()
-_DOT, _SHIFT, _TILES, _WINOGRAD = Dot(), Shift(), Tiles(), Winograd()
-_WAYS: dict[str, Lowering] = {way.name: way for way in (_CANONICAL, _DOT, _SHIFT, _TILES, _WINOGRAD)}
+_DOT, _FFT, _SHIFT, _TILES, _WINOGRAD = Dot(), Fft(), Shift(), Unstriding(Tiles()), Winograd()
+_WAYS: dict[str, Lowering] = {way.name: way for way in (_CANONICAL, _DOT, _SHIFT, _TILES, _WINOGRAD, _FFT)}
 
 NAMES = ("auto", *_WAYS)
 """What the argument ``lowering`` may be."""

@@ -22,11 +22,14 @@ class Shift(Lowering):
     name = "shift"
     summary = "depthwise: a sum of shifted products"
     most_taps = 128
+    most_features = 4
     most_unrolled = 3
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
-        if problem.channels != 1:
-            return "one channel in each group"
+        if problem.channels != 1 or problem.spec.groups == 1:
+            return "groups of one channel each"
+        if problem.features > self.most_features:
+            return f"at most {self.most_features} features for each channel, since each is written out"
         if prod(problem.taps) > self.most_taps:
             return f"at most {self.most_taps} taps, since each is written out"
         return None

@@ -12,7 +12,7 @@ from jaxcnn.ops.lowering.spec import Problem
 
 
 def pad(x: jax.Array, padding: Sequence[tuple[int, int]]) -> jax.Array:
-    """Pad the spatial axes with zeros.
+    """Pad the spatial axes with zeros, or crop them where the padding is negative.
 
     The last spatial axis and the channels are padded as one axis: XLA on CPU then copies long rows, twice as
     fast as many short ones.
