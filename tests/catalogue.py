@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import nn, ops
-from tests.composed import EMCapsules, boxes, deform_conv, deform_roi_pool, em_routing, pair
+from tests.composed import (
+    EMCapsules,
+    boxes,
+    deform_conv,
+    deform_roi_pool,
+    em_routing,
+    pair,
+    weight_norm_conv,
+)
 from tests.layer import BATCH, Layer, image, invariant, shifts
 
 __all__ = ["BATCH", "CATALOGUE", "NOT_LAYERS", "Layer", "image"]
@@ -180,6 +188,7 @@ POOLING = [
         image(6, 2),
         shifts(2),
     ),
+    Layer("resize", lambda x: ops.resize(x, (7, 3)), nn.Resize((7, 3)), image(4, 5, 2)),
     Layer("maxout", lambda x: ops.maxout(x, 3), nn.Maxout(3), image(3, 3, 6), shifts()),
     Layer("complex_cell", ops.complex_cell, nn.ComplexCell(), image(3, 3, 4), shifts()),
     Layer("global_avg_pool", ops.global_avg_pool, nn.GlobalAvgPool(), image(4, 5, 3), invariant),
@@ -248,16 +257,11 @@ NORMS = [
         image(4, 4, 3),
         shifts(),
     ),
+    Layer("weight_normalize", weight_norm_conv, nn.WeightNormConv(4, 3), image(4, 4, 3)),
 ]
 
 STOCHASTIC = [
-    Layer(
-        "dropout",
-        lambda x, key: ops.dropout(key, x, 0.4),
-        nn.Dropout(0.4),
-        image(4, 4, 3),
-        train=True,
-    ),
+    Layer("dropout", lambda x, key: ops.dropout(key, x, 0.4), nn.Dropout(0.4), image(4, 4, 3), train=True),
     Layer(
         "spatial_dropout",
         lambda x, key: ops.spatial_dropout(key, x, 0.4),
@@ -357,6 +361,7 @@ GATES = [
 ]
 
 CAPSULES = [
+    Layer("capsule_lengths", lambda x: ops.capsule_lengths(x), None, image(3, 4)),
     Layer("squash", lambda x: ops.squash(x), None, image(3, 4)),
     Layer(
         "primary_capsules",
@@ -389,6 +394,7 @@ NOT_LAYERS = {
     "gabor_bank": FILTER,
     "gabor_filter": FILTER,
     "gaussian_filter": FILTER,
+    "margin_loss": "a loss; tests/ops/test_capsule.py",
     "sobel_filter": FILTER,
     "update_running": "averages statistics over batches; tests/ops/test_norm.py",
 }

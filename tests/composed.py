@@ -23,6 +23,10 @@ def deform_conv(x, p):
     return ops.deform_conv(x, p["kernel"], offset, mask, p["bias"])
 
 
+def weight_norm_conv(x, p):
+    return ops.conv(x, ops.weight_normalize(p["kernel"], p["gain"]), p["bias"])
+
+
 def deform_roi_pool(x, p, corners, images):
     code = ops.roi_align(x, corners, images, 2).reshape(len(corners), 4 * x.shape[-1])
     offset = ops.dense(code, p["offset"]["kernel"], p["offset"]["bias"]).reshape(len(corners), 2, 2, 2)

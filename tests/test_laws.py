@@ -270,8 +270,12 @@ BUILT_OF_LAYERS = {
     "BasicBlock",
     "BottleneckBlock",
     "ConvNorm",
+    "DenseHead",
+    "FCNHead",
     "FlattenHead",
     "FullyConnectedHead",
+    "InvertedResidual",
+    "LastHead",
     "PooledHead",
     "ResidualBlock",
 }

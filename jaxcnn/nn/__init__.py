@@ -4,9 +4,11 @@ from jaxcnn.nn.blocks import BasicBlock, BottleneckBlock, ConvNorm, ResidualBloc
 from jaxcnn.nn.capsule import EMCapsules, PrimaryCapsules, RoutedCapsules
 from jaxcnn.nn.conv import Conv, ConvTranspose, Dense, DepthwiseConv, PointwiseConv, ShuffledConv
 from jaxcnn.nn.deform import DeformConv, DeformRoIPool, RoIAlign
+from jaxcnn.nn.dense_heads import DenseHead, FCNHead, LastHead
 from jaxcnn.nn.factor import FlattenedConv, SeparableConv, SpatiallySeparableConv
 from jaxcnn.nn.gates import CBAM, CoordinateAttention, SqueezeExcite
 from jaxcnn.nn.heads import FlattenHead, FullyConnectedHead, PooledHead
+from jaxcnn.nn.inverted import InvertedResidual
 from jaxcnn.nn.local import LocalConv, TiledConv
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from jaxcnn.nn.pool import (
@@ -25,7 +27,8 @@ from jaxcnn.nn.pool import (
     WeightedPool,
 )
 from jaxcnn.nn.rearrange import ChannelShuffle, DepthToSpace, PixelShuffle, PixelUnshuffle, SpaceToDepth
-from jaxcnn.nn.standardized import StandardizedConv
+from jaxcnn.nn.resize import Resize
+from jaxcnn.nn.standardized import StandardizedConv, WeightNormConv
 from jaxcnn.nn.stochastic import DropBlock, Dropout, DropPath, SpatialDropout
 
 __all__ = [
@@ -46,12 +49,14 @@ __all__ = [
     "DeformConv",
     "DeformRoIPool",
     "Dense",
+    "DenseHead",
     "DepthToSpace",
     "DepthwiseConv",
     "DropBlock",
     "DropPath",
     "Dropout",
     "EMCapsules",
+    "FCNHead",
     "FlattenHead",
     "FlattenedConv",
     "FullyConnectedHead",
@@ -60,6 +65,8 @@ __all__ = [
     "GlobalMaxPool",
     "GroupNorm",
     "InstanceNorm",
+    "InvertedResidual",
+    "LastHead",
     "LayerNorm",
     "LocalConv",
     "LocalResponseNorm",
@@ -72,6 +79,7 @@ __all__ = [
     "PooledHead",
     "PrimaryCapsules",
     "ResidualBlock",
+    "Resize",
     "RoIAlign",
     "RoutedCapsules",
     "SeparableConv",
@@ -83,5 +91,6 @@ __all__ = [
     "StandardizedConv",
     "StochasticPool",
     "TiledConv",
+    "WeightNormConv",
     "WeightedPool",
 ]

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +11,11 @@ import jax.numpy as jnp
 
 from jaxcnn.errors import nearest
 from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.deform import DeformConv
+from jaxcnn.nn.factor import SeparableConv
+from jaxcnn.nn.gates import CBAM, CoordinateAttention, SqueezeExcite
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm
+from jaxcnn.nn.standardized import StandardizedConv, WeightNormConv
 
 Choice = str | Callable[..., Any]
 """A name, or the part itself."""
@@ -38,14 +42,38 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "leaky_relu": jax.nn.leaky_relu,
     "relu": jax.nn.relu,
     "relu6": jax.nn.relu6,
+    "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),
     "sigmoid": jax.nn.sigmoid,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
 }
 
-CONVS: dict[str, Callable[..., nn.Module]] = {"conv": Conv}
 
-SHORTCUTS = ("identity", "pad", "projection")
+def _deformable(features: int, kernel_size: Any, *, modulated: bool, **options: Any) -> nn.Module:
+    """Deformable where there is a neighbourhood; a 1×1 convolution, as in the papers, stays as it is."""
+    if kernel_size == 1:
+        return Conv(features, kernel_size, **options)
+    return DeformConv(features, kernel_size, modulated=modulated, **options)
+
+
+CONVS: dict[str, Callable[..., nn.Module]] = {
+    "conv": Conv,
+    "deform": functools.partial(_deformable, modulated=True),
+    "deform_v1": functools.partial(_deformable, modulated=False),
+    "separable": SeparableConv,
+    "standardized": StandardizedConv,
+    "weight_norm": WeightNormConv,
+}
+
+GATES: dict[str, Callable[..., nn.Module] | None] = {
+    "cbam": CBAM,
+    "coordinate": CoordinateAttention,
+    "none": None,
+    "se": functools.partial(SqueezeExcite, least=8),
+}
+
+ORDERS = ("first", "post", "pre")
+SHORTCUTS = ("average", "identity", "pad", "projection")
 
 
 def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
@@ -76,20 +104,61 @@ def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
     return make(**options)
 
 
+def tuned(choice: Choice, **options: Any) -> Choice:
+    """``choice`` as a family's authors tuned it: with these ``options`` where it is ``batch``.
+
+    >>> tuned("group", epsilon=1e-3)
+    'group'
+    >>> norm(tuned("batch", epsilon=1e-3, momentum=0.99), 8).momentum
+    0.99
+    """
+    return (lambda **given: BatchNorm(**given | options)) if choice == "batch" else choice
+
+
 def activation(choice: Choice) -> Callable[[jax.Array], jax.Array]:
     """The activation function that a name of :data:`ACTIVATIONS`, or the function itself, means."""
     return pick("activation", choice, ACTIVATIONS)
 
 
 def conv(choice: Choice) -> Callable[..., nn.Module]:
-    """The module class that takes the place of :class:`jaxcnn.nn.Conv`, with its arguments."""
+    """What makes the module that takes the place of :class:`jaxcnn.nn.Conv`, from its arguments.
+
+    Args:
+      choice: ``conv``; ``deform``, modulated deformable (version 2) where the kernel is larger than 1×1, or
+        ``deform_v1`` without modulation; ``separable``, depthwise and 1×1; ``standardized`` or
+        ``weight_norm``, with a kernel normalised as it is used; or a callable.
+    """
     return pick("conv", choice, CONVS)
+
+
+def gate(choice: Choice, **options: Any) -> nn.Module | None:
+    """The gate at the end of a branch.
+
+    Args:
+      choice: ``none``; ``se``, squeeze and excitation with a sixteenth of the channels, eight at least;
+        ``cbam``; ``coordinate``; or a callable that takes ``options`` and returns a module.
+      **options: ``dtype``, ``name`` and the like.
+
+    Returns:
+      A module called ``(x, train=...)``; None for ``none``.
+    """
+    make = pick("gate", choice, GATES)
+    return None if make is None else make(**options)
 
 
 def shortcut(choice: str) -> str:
     """A name of :data:`SHORTCUTS`, checked; see :class:`jaxcnn.nn.ResidualBlock`."""
-    if choice not in SHORTCUTS:
-        raise ValueError(f"shortcut={choice!r} is unknown; {nearest(str(choice), SHORTCUTS)}")
+    return _one_of("shortcut", choice, SHORTCUTS)
+
+
+def order(choice: str) -> str:
+    """A name of :data:`ORDERS`, checked; see :class:`jaxcnn.nn.ResidualBlock`."""
+    return _one_of("order", choice, ORDERS)
+
+
+def _one_of(argument: str, choice: str, known: Sequence[str]) -> str:
+    if choice not in known:
+        raise ValueError(f"{argument}={choice!r} is unknown; {nearest(str(choice), known)}")
     return choice
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxcnn import ops
 from jaxcnn.nn.choices import Choice, activation, pick
 from jaxcnn.nn.conv import Conv, Dense
+from jaxcnn.nn.dense_heads import DenseHead, FCNHead, LastHead
 from jaxcnn.nn.pool import AdaptiveAvgPool
 from jaxcnn.nn.stochastic import Dropout
 
@@ -110,8 +111,11 @@ class FullyConnectedHead(nn.Module):
 
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
+    "dense": DenseHead,
     "fc": FullyConnectedHead,
+    "fcn": FCNHead,
     "flatten": FlattenHead,
+    "last": LastHead,
     "pooled": PooledHead,
 }
 

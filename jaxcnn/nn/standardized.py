@@ -1,4 +1,4 @@
-"""Convolution whose kernel is standardised as it is used."""
+"""Convolutions whose kernel is normalised as it is used."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -34,6 +34,40 @@ class StandardizedConv(WindowOwner):
         return ops.conv(
             x,
             ops.weight_standardize(kernel, gain, epsilon=self.epsilon),
+            bias,
+            **self.window(),
+            groups=self.groups,
+            lowering=self.lowering,
+        )
+
+
+class WeightNormConv(WindowOwner):
+    """A convolution by :func:`jaxcnn.ops.weight_normalize` of its kernel.
+
+    Its ``gain`` begins as the lengths of the kernel, so that the convolution begins as without it.
+
+    Attributes:
+      groups, lowering: as in :func:`jaxcnn.ops.conv`.
+    """
+
+    groups: int = 1
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = self.taps(x)
+        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
+
+        def lengths(key: Array) -> Array:
+            wide = kernel.astype(jnp.float32)
+            return jnp.sqrt(jnp.sum(wide * wide, axis=tuple(range(wide.ndim - 1))))
+
+        gain = self.param("gain", lengths)
+        return ops.conv(
+            x,
+            ops.weight_normalize(kernel, gain),
             bias,
             **self.window(),
             groups=self.groups,

@@ -6,9 +6,11 @@ from jaxcnn.ops.batch_norm import Moments, batch_moments, batch_norm, update_run
 from jaxcnn.ops.capsule import (
     EMRouted,
     Routed,
+    capsule_lengths,
     capsule_votes,
     dynamic_routing,
     em_routing,
+    margin_loss,
     primary_capsules,
     squash,
 )
@@ -35,9 +37,17 @@ from jaxcnn.ops.filters import (
 )
 from jaxcnn.ops.gates import cbam, channel_attention, coordinate_attention, spatial_attention, squeeze_excite
 from jaxcnn.ops.local import local_conv, tiled_conv
-from jaxcnn.ops.norm import group_norm, instance_norm, layer_norm, local_response_norm, weight_standardize
+from jaxcnn.ops.norm import (
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    weight_normalize,
+    weight_standardize,
+)
 from jaxcnn.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from jaxcnn.ops.rearrange import depth_to_space, pixel_shuffle, pixel_unshuffle, space_to_depth
+from jaxcnn.ops.resize import resize
 from jaxcnn.ops.roi import deform_roi_pool, roi_align
 from jaxcnn.ops.shortcut import zero_pad_shortcut
 from jaxcnn.ops.stochastic import drop_block, drop_path, dropout, spatial_dropout
@@ -57,6 +67,7 @@ __all__ = [
     "batch_norm",
     "binomial_filter",
     "blur_pool",
+    "capsule_lengths",
     "capsule_votes",
     "cbam",
     "channel_attention",
@@ -93,12 +104,14 @@ __all__ = [
     "local_conv",
     "local_response_norm",
     "lp_pool",
+    "margin_loss",
     "max_pool",
     "maxout",
     "pixel_shuffle",
     "pixel_unshuffle",
     "pointwise_conv",
     "primary_capsules",
+    "resize",
     "roi_align",
     "separable_conv",
     "shuffled_conv",
@@ -112,6 +125,7 @@ __all__ = [
     "stochastic_pool",
     "tiled_conv",
     "update_running",
+    "weight_normalize",
     "weight_standardize",
     "weighted_pool",
     "zero_pad_shortcut",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxcnn.ops import check, geometry
 
@@ -59,8 +59,29 @@ def squash(s: Float[Array, "*batch d"], *, axis: int = -1) -> Float[Array, "*bat
     s = jnp.asarray(s)
     wide = s.astype(jnp.promote_types(s.dtype, jnp.float32))
     square = jnp.sum(wide * wide, axis=axis, keepdims=True)
-    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    return (wide * (length / (1 + square))).astype(s.dtype)
+    return (wide * (_length(square) / (1 + square))).astype(s.dtype)
+
+
+def capsule_lengths(capsules: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+    """Lengths of vectors: how likely it is that what each capsule stands for is there.
+
+    Args:
+      capsules: vectors, shape (*batch, d).
+
+    Returns:
+      Lengths, shape (*batch), dtype of the capsules; the gradient at 0 is 0.
+
+    Example:
+      >>> capsule_lengths(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
+      Array([5., 0.], dtype=float32)
+    """
+    capsules = jnp.asarray(capsules)
+    wide = capsules.astype(jnp.promote_types(capsules.dtype, jnp.float32))
+    return _length(jnp.sum(wide * wide, axis=-1)).astype(capsules.dtype)
+
+
+def _length(square: Array) -> Array:
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def primary_capsules(x: Float[Array, "n *spatial c"], dim: int) -> Float[Array, "n capsules dim"]:
@@ -151,6 +172,41 @@ def dynamic_routing(votes: Float[Array, "*batch in out d"], iterations: int = 3)
         if iteration < iterations - 1:
             logits = logits + jnp.einsum("...ijd,...jd->...ij", votes, capsules)
     return Routed(capsules.astype(dtype), couplings)
+
+
+def margin_loss(
+    lengths: Float[Array, "*batch classes"],
+    labels: Int[Array, "*batch"],
+    *,
+    present: float = 0.9,
+    absent: float = 0.1,
+    down_weight: float = 0.5,
+) -> Float[Array, "*batch"]:
+    """How far lengths of class capsules are from long for the label and short for all others.
+
+    L = max(0, present − |v_label|)² + down_weight · Σ_{k ≠ label} max(0, |v_k| − absent)².
+
+    Args:
+      lengths: of the capsules, shape (*batch, classes), between 0 and 1.
+      labels: shape (*batch).
+      present: the length from which on a capsule of the label costs nothing, m⁺.
+      absent: the length up to which any other costs nothing, m⁻.
+      down_weight: of the others, λ, which keeps the start of training from shrinking all capsules.
+
+    Returns:
+      A loss for each example, shape (*batch), in float32.
+
+    Example:
+      >>> margin_loss(jnp.array([0.9, 0.1, 0.3]), jnp.array(0)).round(3)
+      Array(0.02, dtype=float32)
+
+    Paper: Sabour, Frosst and Hinton, "Dynamic Routing Between Capsules", 2017, arXiv:1710.09829.
+    """
+    lengths = lengths.astype(jnp.promote_types(lengths.dtype, jnp.float32))
+    mine = jax.nn.one_hot(labels, lengths.shape[-1], dtype=lengths.dtype)
+    short = jnp.maximum(present - lengths, 0) ** 2
+    long = jnp.maximum(lengths - absent, 0) ** 2
+    return jnp.sum(mine * short + down_weight * (1 - mine) * long, axis=-1)
 
 
 def em_routing(

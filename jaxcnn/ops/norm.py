@@ -227,3 +227,34 @@ def weight_standardize(
         raise ValueError(f"gain has shape {gain.shape}: expected {kernel.shape[-1:]}, one for each feature")
     mean, var, _ = moments(kernel, range(kernel.ndim - 1))
     return normalize(kernel, mean, var, gain, None, epsilon)
+
+
+def weight_normalize(
+    kernel: Float[Array, "*taps c features"], gain: Float[Array, " features"]
+) -> Float[Array, "*taps c features"]:
+    """Weight normalisation: length and direction of a kernel apart, ŵ_f = g_f · w_f / |w_f|.
+
+    Args:
+      kernel: directions, shape (*taps, channels, features).
+      gain: lengths, shape (features,).
+
+    Returns:
+      The kernel, shape and dtype of ``kernel``; a feature of zeros stays zero.
+
+    Raises:
+      ValueError: the kernel has no channels and features, or there is not one gain for each feature.
+
+    Example:
+      >>> weight_normalize(jnp.array([[3.0], [4.0]]), jnp.array([10.0])).ravel()
+      Array([6., 8.], dtype=float32)
+
+    Paper: Salimans and Kingma, "Weight Normalization", 2016, arXiv:1602.07868.
+    """
+    kernel = jnp.asarray(kernel)
+    if kernel.ndim < 2:
+        raise ValueError(f"kernel has shape {kernel.shape}: expected (*taps, channels, features)")
+    gain = check.shape(gain, kernel.shape[-1:], "gain")
+    wide = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+    square = jnp.sum(wide * wide, axis=tuple(range(kernel.ndim - 1)), keepdims=True)
+    shrink = jnp.where(square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return (wide * shrink * gain.astype(wide.dtype).reshape(square.shape)).astype(kernel.dtype)

@@ -160,3 +160,14 @@ def test_votes_are_matrix_products():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call(jnp.ones((2, 3, 4, 5)))
+
+
+def test_margin_loss_by_its_definition():
+    lengths, labels = rng.uniform(0, 1, (6, 4)), rng.integers(0, 4, 6)
+    expected = np.zeros(6)
+    for example, label in enumerate(labels):
+        for k, length in enumerate(lengths[example]):
+            expected[example] += max(0, 0.9 - length) ** 2 if k == label else max(0, length - 0.1) ** 2 / 2
+    np.testing.assert_allclose(
+        ops.margin_loss(jnp.asarray(lengths), jnp.asarray(labels)), expected, rtol=1e-5
+    )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxcnn import ops
-from tests.ops.parity import assert_agree, channels_first, channels_last
+from tests.ops.parity import assert_agree, channels_first, channels_last, kernel_first
 
 rng = np.random.default_rng(0)
 
@@ -110,6 +110,17 @@ def test_weight_standardization_by_its_definition():
 
     kernel, gain = 2 + rng.standard_normal((3, 3, 4, 5)), rng.standard_normal(5)
     assert_agree(lambda k, g: ops.weight_standardize(k, g, epsilon=1e-3), theirs, kernel, gain)
+
+
+def test_weight_normalization_is_torchs():
+    torch = pytest.importorskip("torch")
+
+    def theirs(kernel, gain):
+        found = torch._weight_norm(kernel_first(kernel), gain.reshape(-1, 1, 1, 1), 0)
+        return found.movedim((0, 1), (-1, -2))
+
+    assert_agree(ops.weight_normalize, theirs, rng.standard_normal((3, 3, 4, 5)), rng.standard_normal(5))
+    assert not ops.weight_normalize(jnp.zeros((3, 2)), jnp.ones(2)).any()
 
 
 def test_the_normal_distribution_before_scale_and_bias():

@@ -211,6 +211,25 @@ def adaptive_windows(size: int, outputs: int) -> list[tuple[int, int]]:
     return [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
 
 
+def interpolation(size: int, outputs: int) -> list[tuple[int, int, float]]:
+    """For each of ``outputs`` pixels spread evenly over ``size``, the two it lies between, and how far along.
+
+    Pixels are areas, so output i lies at (i + ½)·size / outputs − ½; beyond the outermost centres it takes
+    the outermost pixel.
+
+    >>> interpolation(2, 4)
+    [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]
+    """
+    if size < 1 or outputs < 1:
+        raise ValueError(f"interpolation from {size} to {outputs} pixels: expected at least 1 of each")
+    found = []
+    for i in range(outputs):
+        place = min(max((i + 0.5) * size / outputs - 0.5, 0.0), size - 1.0)
+        low = int(place)
+        found.append((low, min(low + 1, size - 1), place - low))
+    return found
+
+
 def as_pair(padding: int | tuple[int, int]) -> tuple[int, int]:
     """Padding of one axis as (low, high).
 
