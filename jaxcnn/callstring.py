@@ -48,6 +48,16 @@ def parse_one(text: str) -> Call:
     return calls[0]
 
 
+def write(call: Call) -> str:
+    """The call string of a call; ``parse_one`` reads it again.
+
+    >>> write(parse_one("shift( 1,padding='edge')"))
+    "shift(1, padding='edge')"
+    """
+    arguments = [*map(repr, call.args), *(f"{name}={value!r}" for name, value in call.kwargs.items())]
+    return f"{call.name}({', '.join(arguments)})" if arguments else call.name
+
+
 def _call(node: ast.expr, text: str) -> Call:
     if isinstance(node, ast.Name):
         return Call(node.id)

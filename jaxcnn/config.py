@@ -12,17 +12,25 @@ from absl import flags
 from jaxcnn.errors import UserError
 
 
-def flag(default: Any, group: str, help: str, *, check: str = "", lane: bool = False, course: bool = True):
+def flag(default: Any, group: str, help: str, *, check: str = "", lane: str = "", course: bool = True):
     """A field that is a flag.
 
     Args:
       check: a rule of :data:`CHECKS` that values must pass.
-      lane: the value may be a traced number, so trials that differ in it can share one program.
+      lane: which numbers of it are arguments of the compiled program, see :data:`LANE`; empty: none.
       course: a different value changes what the run computes, so a resume with it is refused.
     """
     metadata = {"group": group, "help": help, "check": check, "lane": lane, "course": course}
     return dataclasses.field(default=default, metadata=metadata)
 
+
+LANE = {
+    "value": "[lane]",
+    "above 0": "[lane; 0 or not is static]",
+    "rates": "[lane: dropout and drop_path, where given]",
+    "strengths": "[lane: the numbers]",
+}
+"""What ``lane`` of a field may be, and how it is said. Runs that differ in these numbers alone share a program."""
 
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "positive": (lambda v: 0 < v < math.inf, "above 0"),
@@ -77,7 +85,7 @@ class Config(Flags):
     """Every choice of a training run. ``from_flagfile(to_flagfile(c)) == c``."""
 
     workdir: str = flag("", "Run", "run folder; empty: runs/DATASET-MODEL-SEED", course=False)
-    seed: int = flag(0, "Run", "seed of every random draw", check="seed", lane=True)
+    seed: int = flag(0, "Run", "seed of every random draw", check="seed", lane="value")
 
     dataset: str = flag("digits", "Data", "TFDS name[/config][:version], or a prepared folder", check="word")
     data_dir: str = flag("", "Data", "where data sets are kept; empty: TFDS's own folder", course=False)
@@ -85,7 +93,7 @@ class Config(Flags):
     image_size: int = flag(
         0, "Data", "resize and crop images to this many pixels; 0: as stored", check="not negative"
     )
-    augment: str = flag("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none")
+    augment: str = flag("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none", lane="strengths")
     feed: str = flag("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
     readers: int = flag(
         0,
@@ -95,28 +103,36 @@ class Config(Flags):
         course=False,
     )
 
-    model: str = flag("resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word")
+    model: str = flag(
+        "resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word", lane="rates"
+    )
     dtype: str = flag("float32", "Model", "compute type; parameters stay float32", check="dtype")
 
     epochs: float = flag(10.0, "Optimization", "passes over the training split", check="positive")
     steps: int = flag(0, "Optimization", "training steps; 0: from --epochs", check="not negative")
     optimizer: str = flag("sgd", "Optimization", "sgd or adamw", check="word")
-    learning_rate: float = flag(0.1, "Optimization", "peak learning rate", check="positive", lane=True)
-    momentum: float = flag(0.9, "Optimization", "SGD momentum, or AdamW's b1", check="fraction", lane=True)
+    learning_rate: float = flag(0.1, "Optimization", "peak learning rate", check="positive", lane="value")
+    momentum: float = flag(0.9, "Optimization", "SGD momentum, or AdamW's b1", check="fraction", lane="value")
     weight_decay: float = flag(
-        5e-4, "Optimization", "on kernels only, never biases or norms", check="not negative", lane=True
+        5e-4, "Optimization", "on kernels only, never biases or norms", check="not negative", lane="value"
     )
     schedule: str = flag(
         "cosine", "Optimization", "cosine, linear or constant, after the warm-up", check="word"
     )
     warmup: float = flag(0.1, "Optimization", "share of the steps spent warming up", check="fraction")
     label_smoothing: float = flag(
-        0.0, "Optimization", "mass moved to the other classes", check="fraction", lane=True
+        0.0, "Optimization", "mass moved to the other classes", check="fraction", lane="value"
     )
     ema_decay: float = flag(
-        0.0, "Optimization", "averaging of the weights for evaluation; 0: off", check="fraction"
+        0.0,
+        "Optimization",
+        "averaging of the weights for evaluation; 0: off",
+        check="fraction",
+        lane="above 0",
     )
-    clip_norm: float = flag(0.0, "Optimization", "largest gradient norm; 0: off", check="not negative")
+    clip_norm: float = flag(
+        0.0, "Optimization", "largest gradient norm; 0: off", check="not negative", lane="above 0"
+    )
 
     eval_every: float = flag(1.0, "Bookkeeping", "epochs between validations", check="positive")
     save_every: float = flag(1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False)
@@ -179,5 +195,11 @@ def usage(kind: type = Config) -> str:
             group = field.metadata["group"]
             lines += ["", f"{group}:"]
         default = repr(field.default) if isinstance(field.default, str) else field.default
-        lines.append(f"  --{field.name:<16} {field.metadata['help']} [{default}]")
+        lane = LANE.get(field.metadata["lane"], "")
+        lines.append(f"  --{field.name:<16} {field.metadata['help']} [{default}] {lane}".rstrip())
+    if any(field.metadata["lane"] for field in dataclasses.fields(kind)):
+        lines += [
+            "",
+            "[lane]: runs that differ in these alone share a compiled program, and train side by side",
+        ]
     return "\n".join(lines)

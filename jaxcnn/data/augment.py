@@ -9,7 +9,7 @@ identity.
 import functools
 import inspect
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -42,7 +42,41 @@ def parse(text: str) -> Augmentation:
       >>> augment(jax.random.key(0), jnp.ones((4, 8, 8, 1))).shape
       (4, 8, 8, 1)
     """
-    return compose([_make(call, text) for call in callstring.parse(text)])
+    return build(*split(text))
+
+
+def split(text: str) -> tuple[tuple[callstring.Call, ...], tuple[dict[str, int | float], ...]]:
+    """Part a list of transforms from its numbers, which may be traced where it is built.
+
+    Returns:
+      The calls without numbers, and the numbers of each, defaults included.
+
+    Raises:
+      UserError: see :func:`parse`.
+
+    Example:
+      >>> split("shift(2), flip")[1]
+      ({'max_pixels': 2}, {'probability': 0.5})
+    """
+    calls, strengths = [], []
+    for call in callstring.parse(text):
+        bound = _bind(call, text)
+        parameters = bound.signature.parameters
+        mine = {
+            name: value if parameters[name].annotation is int else float(value)
+            for name, value in bound.arguments.items()
+            if isinstance(value, numbers.Real) and not isinstance(value, bool)
+        }
+        words = {name: value for name, value in bound.arguments.items() if name not in mine}
+        calls.append(callstring.Call(call.name, (), words))
+        strengths.append(mine)
+    return tuple(calls), tuple(strengths)
+
+
+def build(calls: Sequence[callstring.Call], strengths: Sequence[Mapping[str, Any]]) -> Augmentation:
+    """The augmentation of calls and their numbers, see :func:`split`."""
+    pairs = zip(calls, strengths, strict=True)
+    return compose([_TRANSFORMS[call.name](**call.kwargs, **mine) for call, mine in pairs])
 
 
 def compose(transforms: list[Transform]) -> Augmentation:
@@ -70,16 +104,20 @@ def names() -> list[str]:
     return sorted(_TRANSFORMS)
 
 
-def _make(call: callstring.Call, text: str) -> Transform:
+def _bind(call: callstring.Call, text: str) -> inspect.BoundArguments:
+    """A call's arguments by name, with defaults, once they are known to fit."""
     if call.name not in _TRANSFORMS:
         raise UserError(f"augmentation {call.name!r} is unknown; {nearest(call.name, _TRANSFORMS)}")
     builder = _TRANSFORMS[call.name]
+    signature = inspect.signature(builder)
     try:
-        inspect.signature(builder).bind(*call.args, **call.kwargs)
-        return builder(*call.args, **call.kwargs)
+        bound = signature.bind(*call.args, **call.kwargs)
+        builder(*call.args, **call.kwargs)
     except (TypeError, ValueError) as error:
-        usage = f"{call.name}{inspect.signature(builder).replace(return_annotation=inspect.Signature.empty)}"
+        usage = f"{call.name}{signature.replace(return_annotation=inspect.Signature.empty)}"
         raise UserError(f"augmentation {text!r}: {error}; it is {usage}") from error
+    bound.apply_defaults()
+    return bound
 
 
 def _transform(builder: Callable[..., Transform]) -> Callable[..., Transform]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxcnn import callstring
 from jaxcnn.errors import UserError, nearest
+from jaxcnn.models import arguments
 
 Builder = Callable[..., nn.Module]
 
@@ -123,6 +124,22 @@ def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kw
         return _BUILDERS[call.name](**kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"model {text!r}: {error}") from error
+
+
+def split(text: str) -> tuple[str, dict[str, float]]:
+    """Part a call string from the probabilities in it, which may be traced numbers where it is called.
+
+    ``create(text)`` is ``create(rest, **rates)``.
+
+    >>> split("resnet20(num_filters=8, drop_path=0.1)")
+    ('resnet20(num_filters=8)', {'drop_path': 0.1})
+    """
+    call = callstring.parse_one(text)
+    known = arguments_of(call.name)
+    traced = [name for name, refuse in arguments.COMMON.items() if refuse is arguments.rate and name in known]
+    rates = {name: float(call.kwargs[name]) for name in traced if name in call.kwargs}
+    rest = {name: value for name, value in call.kwargs.items() if name not in rates}
+    return callstring.write(call._replace(kwargs=rest)), rates
 
 
 def _canonical(arguments: dict[str, Any]) -> dict[str, Any]:
