@@ -11,7 +11,7 @@ usage: ./launch.sh [command] [words passed on]
 
   (nothing)    train on the embedded digits: train --flagfile=experiments/digits.flags
   train        python -m jaxcnn.train ...      train a network, or go on with it
-  sweep        python -m jaxcnn.sweep ...      search hyperparameters
+  sweep        python -m jaxcnn.sweep ...      search hyperparameters (of the digits, without words)
   describe     python -m jaxcnn.describe ...   explain a layer or a model
   report       python -m jaxcnn.report ...     write a run's page
   test         the test suite; words go to pytest
@@ -82,7 +82,16 @@ case $command in
     cd "$home"
     exec "$venv/bin/python" -m jaxcnn.train --flagfile=experiments/digits.flags
     ;;
-  train | sweep | describe | report)
+  sweep)
+    [ -f "$home/jaxcnn/sweep.py" ] || fail "sweep is not built yet; ./launch.sh help lists what is"
+    setup report,sweep
+    if [ $# -eq 0 ]; then
+      cd "$home"
+      set -- --flagfile=experiments/digits_sweep.flags
+    fi
+    exec "$venv/bin/python" -m jaxcnn.sweep "$@"
+    ;;
+  train | describe | report)
     [ -f "$home/jaxcnn/$command.py" ] || fail "$command is not built yet; ./launch.sh help lists what is"
     setup report
     exec "$venv/bin/python" -m "jaxcnn.$command" "$@"

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "models": {"nn", "ops"} | HELPERS,
     "data": HELPERS,
     "engine": {"models", "nn", "ops", "data", "config"} | HELPERS,
-    "sweeps": {"engine", "models", "nn", "ops", "data", "config"} | HELPERS,
+    "sweeps": {"engine", "models", "nn", "ops", "data", "config", "analysis", "cli"} | HELPERS,
     "analysis": {"models", "nn", "ops"} | HELPERS,
     "cli": HELPERS,
 }
@@ -101,12 +101,22 @@ def test_entry_points_parse_flags_before_they_import_jax(entry):
     assert run.stdout.split() == []
 
 
+def test_the_parent_of_a_sweep_never_imports_jax():
+    code = "import sys; from jaxcnn.sweeps import start, supervisor; print('jax' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout == "False\n"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.flags")), ids=lambda p: p.name)
 def test_every_flagfile_builds_its_job(path, tmp_path_factory):
     """Parses, and its model takes its data, without a step being taken."""
     from jaxcnn.config import Config
     from jaxcnn.engine.job import Job
+    from jaxcnn.sweeps import programs, settings
 
+    if "--search=" in path.read_text():
+        programs.check(*settings.parse(path))
+        return
     job = Job(Config.from_flagfile(path))
     assert job.steps > 0
     assert job.state.step.shape == ()

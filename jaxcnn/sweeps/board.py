@@ -1,0 +1,137 @@
+"""How a sweep stands, while it goes on: a table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from jaxcnn.engine.progress import duration
+from jaxcnn.sweeps.folder import SweepFolder
+from jaxcnn.sweeps.settings import Settings
+from jaxcnn.sweeps.study import REASON, Study
+
+ROWS = 8  # candidates of each kind that the table shows
+
+
+class Board:
+    """Says each end of a candidate once, when it comes; on a terminal also shows the best and the running."""
+
+    def __init__(self, folder: SweepFolder, study: Study, console: Console | None = None) -> None:
+        self._folder, self._settings, self._size = folder, study.settings, study.size
+        self._said: set[int] | None = None
+        self._begun, self._before = time.monotonic(), 0
+        self._console = console or Console(highlight=False)
+        self._live: Live | None = None
+        if self._console.is_terminal and sys.stdout.isatty():
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+
+    def __enter__(self) -> "Board":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line, above the table where there is one."""
+        if self._live:
+            self._console.print(line, markup=False)
+        else:
+            print(line, flush=True)
+
+    def update(self, trials: Sequence[FrozenTrial], workers: int) -> None:
+        """Look at all candidates."""
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        if self._said is None:
+            self._said, self._before = {trial.number for trial in ended}, len(ended)
+            if ended:
+                self.say(f"going on after {len(ended)} of {self._size} candidates")
+        for trial in ended:
+            if trial.number not in self._said:
+                self._said.add(trial.number)
+                self.say(f"{len(self._said)}/{self._size} · {self._end(trial)} · {self.left(len(ended))}")
+        if self._live:
+            self._live.update(self._table(trials, workers, len(ended)), refresh=True)
+
+    def left(self, ended: int) -> str:
+        """The time that the rest will take, at the pace so far."""
+        done = ended - self._before
+        if ended >= self._size or done <= 0:
+            return "done" if ended >= self._size else "measuring"
+        return f"{duration((time.monotonic() - self._begun) / done * (self._size - ended))} left"
+
+    def _end(self, trial: FrozenTrial) -> str:
+        """How a candidate ended, in a line."""
+        name = f"candidate {trial.number}"
+        if trial.state == TrialState.FAIL:
+            return f"{name} FAILED: {trial.user_attrs.get(REASON)} · log {self._folder.log(trial.number)}"
+        if trial.state == TrialState.PRUNED:
+            return f"{name} pruned at {trial.last_step}% · {words(trial.params)}"
+        return f"{name} {objectives(self._settings, trial)} · {words(trial.params)}"
+
+    def _table(self, trials: Sequence[FrozenTrial], workers: int, ended: int) -> Table:
+        states = [trial.state for trial in trials]
+        counts = {
+            "complete": states.count(TrialState.COMPLETE),
+            "running": states.count(TrialState.RUNNING),
+            "waiting": states.count(TrialState.WAITING),
+            "pruned": states.count(TrialState.PRUNED),
+            "failed": states.count(TrialState.FAIL),
+        }
+        title = " · ".join(f"{count} {state}" for state, count in counts.items() if count)
+        table = Table(
+            title=f"{ended}/{self._size} · {title} · {workers} workers · {self.left(ended)}",
+            title_justify="left",
+            box=None,
+            padding=(0, 2, 0, 0),
+        )
+        for column in ("candidate", "", *self._settings.objectives(), "values"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        objectives = len(self._settings.objectives())
+        for trial in best(self._settings, trials)[:ROWS]:
+            numbers = [f"{value:.5g}" for value in trial.values]
+            table.add_row(str(trial.number), "best", *numbers, words(trial.params))
+        for trial in [t for t in trials if t.state == TrialState.RUNNING][:ROWS]:
+            reached = trial.last_step
+            now = f"{trial.intermediate_values[reached]:.5g}" if reached is not None else ""
+            where = f"{reached or 0}%"
+            table.add_row(str(trial.number), where, now, *[""] * (objectives - 1), words(trial.params))
+        return table
+
+
+def best(settings: Settings, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The complete candidates, the best first; for several objectives those that none beats in all."""
+    signs = [-1.0 if way == "max" else 1.0 for way in settings.objectives().values()]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in complete}
+    if len(signs) > 1:
+        complete = [t for t in complete if not any(_beats(c, costs[t.number]) for c in costs.values())]
+    return sorted(complete, key=lambda trial: (costs[trial.number], trial.number))
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether costs are nowhere higher, and lower somewhere."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def objectives(settings: Settings, trial: FrozenTrial) -> str:
+    """A candidate's objectives, by name."""
+    pairs = zip(settings.objectives(), trial.values, strict=True)
+    return ", ".join(f"{name} {value:.5g}" for name, value in pairs)
+
+
+def words(values: dict[str, Any]) -> str:
+    """Parameters as people read them.
+
+    >>> words({"learning_rate": 0.123456, "model": "mlp"})
+    'learning_rate=0.1235 model=mlp'
+    """
+    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())

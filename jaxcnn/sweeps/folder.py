@@ -1,0 +1,124 @@
+"""What a sweep leaves on disk."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from absl import flags
+
+from jaxcnn.config import Config
+from jaxcnn.engine.run_folder import write_atomically
+from jaxcnn.errors import UserError
+from jaxcnn.sweeps import settings as sweep_settings
+from jaxcnn.sweeps.settings import Settings
+
+
+class SweepFolder:
+    """The files of one sweep, by name.
+
+    Attributes:
+      flags: the sweep, exactly; what its workers read.
+      trials: a folder for each candidate, with a run folder for each seed.
+      workers: what each worker process says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.flags = path / "sweep.flags"
+        self.trials = path / "trials"
+        self.workers = path / "workers"
+        self.report = path / "report.html"
+        self.table = path / "trials.csv"
+
+    def log(self, number: int) -> Path:
+        """What happened to a candidate."""
+        return self.trials / f"{number:04}" / "log.txt"
+
+    def runs(self, number: int, base: Config, seeds: int) -> dict[int, Path]:
+        """A candidate's run folders by seed; every candidate has the same seeds."""
+        return {
+            seed: self.trials / f"{number:04}" / f"seed{seed}" for seed in range(base.seed, base.seed + seeds)
+        }
+
+    def storage(self, settings: Settings) -> str:
+        """The database's address."""
+        return settings.storage or f"sqlite:///{(self.path / 'study.db').absolute()}"
+
+    def study(self, settings: Settings) -> str:
+        """The study's name."""
+        return settings.study or self.path.absolute().name
+
+    def is_new(self) -> bool:
+        """Whether no sweep was started here.
+
+        Raises:
+          UserError: a file is in the way, or the folder holds other things.
+        """
+        taken = next((place for place in (self.path, *self.path.parents) if place.exists()), None)
+        at = f"--workdir={self.path}"
+        if taken and not taken.is_dir():
+            raise UserError(f"{at}: the file {taken} is in the way; use another --workdir")
+        if not self.path.exists():
+            return True
+        others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        if others and not self.flags.exists():
+            raise UserError(
+                f"{at} is no sweep folder and not empty (it holds {others[0]}); use another --workdir"
+            )
+        return not others
+
+    def write(self, settings: Settings, base: Config) -> None:
+        """Keep the sweep's flags, making the folder when it is new."""
+        for folder in (self.path, self.trials, self.workers):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir={self.path} cannot be made ({error.strerror}); use another"
+                ) from error
+        write_atomically(self.flags, flagfile(settings, replace(base, workdir=str(self.path))))
+
+    def read(self) -> tuple[Settings, Config]:
+        """The sweep that was started here.
+
+        Raises:
+          UserError: this is no sweep folder, or its flags were changed into something that is none.
+        """
+        if not self.flags.is_file():
+            raise UserError(f"{self.path} is no sweep folder: it has no {self.flags.name}")
+        try:
+            return sweep_settings.parse(self.flags)
+        except (UserError, flags.Error, OSError) as error:
+            raise UserError(f"{self.flags} cannot be read ({error})") from error
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Be the only one who starts workers here; the lock ends with the process, however it ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir={self.path}: this sweep is under way in another process; to add a worker "
+                    "to it use --launcher=none"
+                ) from error
+            yield
+
+
+LOCK = ".lock"
+
+
+def flagfile(settings: Settings, base: Config) -> str:
+    """A sweep and its job as a flagfile."""
+    lines = ["# jaxcnn sweep: python -m jaxcnn.sweep --flagfile=<this file>", ""]
+    job = base.to_flagfile().partition("\n\n")[2]
+    return "\n".join(lines) + replace(settings, append=False).to_flagfile() + "\n" + job
+
+
+def worker_name(of: int | str) -> str:
+    """A name that no other worker has or had."""
+    return f"{os.uname().nodename.partition('.')[0]}-{of}-{os.urandom(3).hex()}"

@@ -1,0 +1,65 @@
+"""A worker's process: ``python -m jaxcnn.sweeps.process FOLDER NAME``, started by a launcher.
+
+It leaves when the sweep is over, on SIGTERM or SIGINT, and when the process that started it is gone: its
+standard input ends then. Candidates are saved and given back first.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import logging
+
+from jaxcnn.errors import UserError
+from jaxcnn.sweeps.folder import SweepFolder
+
+CHECK = "--check"
+
+
+def main(words: list[str]) -> int:
+    logging.set_verbosity(logging.ERROR)
+    if words[:1] == [CHECK]:
+        return check(Path(words[1]))
+    from jaxcnn.sweeps.worker import stop_requests
+
+    stop = stop_requests()
+
+    def parent_gone() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=parent_gone, daemon=True).start()
+    work(SweepFolder(Path(words[0])), words[1], stop.is_set, lambda line: print(line, flush=True))
+    return 0
+
+
+def work(folder: SweepFolder, name: str, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
+    """Work on the sweep of a folder until it is over."""
+    from jaxcnn.engine import backend
+    from jaxcnn.sweeps.storage import Storage
+    from jaxcnn.sweeps.study import Study
+    from jaxcnn.sweeps.worker import Worker
+
+    backend.use_compilation_cache()
+    settings, base = folder.read()
+    storage = Storage(folder.storage(settings), settings.heartbeat)
+    study = Study(storage, folder.study(settings), settings, base, worker=name, say=say)
+    Worker(folder, study, stop=stop, say=say).run()
+
+
+def check(flagfile: Path) -> int:
+    """Whether the job of a sweep can be built, with every word that it may choose."""
+    from jaxcnn.sweeps import programs, settings
+
+    programs.check(*settings.parse(flagfile))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    sys.exit(code)

@@ -1,0 +1,60 @@
+"""What candidates of one program have in common, read without training anything."""
+
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn import analysis
+from jaxcnn.config import Config
+from jaxcnn.engine.job import Job
+from jaxcnn.errors import UserError
+from jaxcnn.sweeps.settings import Settings
+
+
+class Program:
+    """The steps and costs of a configuration.
+
+    Attributes:
+      steps: training steps in all.
+      parameters: learned numbers of the network.
+
+    Raises:
+      UserError: the configuration names what does not exist or does not fit together.
+    """
+
+    def __init__(self, config: Config) -> None:
+        job = Job(config)
+        self._model, self._state, self._image = job.model, job.state, job.dataset.image_shape
+        self._of = f"{config.model} on {config.dataset}"
+        self.steps = job.steps
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(job.state.params))
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the network for one example."""
+        example = jax.ShapeDtypeStruct((1, *self._image), jnp.float32)
+        found = analysis.trace(self._model.apply, self._state.variables(), example).macs
+        if found is None:
+            raise UserError(f"--objective: the multiply-accumulates of {self._of} are not known")
+        return found
+
+
+def check(settings: Settings, base: Config) -> None:
+    """Build the job with every word that may be chosen, one at a time, before anything is started.
+
+    Raises:
+      UserError: one of them does not do.
+    """
+    jobs = [base]
+    space = settings.space()
+    for parameter in space:
+        values = parameter.arguments if parameter.kind == "choice" else parameter.arguments[:2]
+        if isinstance(values[0], str):
+            jobs = [space.config(job, {parameter.name: values[0]}) for job in jobs[:1]] + jobs[1:]
+            jobs += [space.config(jobs[0], {parameter.name: value}) for value in values[1:]]
+    for job in jobs:
+        program = Program(job)
+        for name in settings.objectives():
+            if name in ("macs", "parameters"):
+                getattr(program, name)

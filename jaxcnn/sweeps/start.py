@@ -1,0 +1,118 @@
+"""Starting a sweep, or going on with it: checks, folder, study, workers, and the last words."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from jaxcnn import cli
+from jaxcnn.config import Config
+from jaxcnn.errors import UserError
+from jaxcnn.sweeps import launchers, process
+from jaxcnn.sweeps.board import Board, best, objectives, words
+from jaxcnn.sweeps.folder import SweepFolder, flagfile, worker_name
+from jaxcnn.sweeps.settings import Settings, folder_of
+from jaxcnn.sweeps.storage import Storage
+from jaxcnn.sweeps.study import Study, failures
+from jaxcnn.sweeps.supervisor import Supervisor
+
+
+def start(settings: Settings, base: Config) -> int:
+    """Run a sweep to its end; the exit code of the command.
+
+    Raises:
+      UserError: the settings, the job, the folder or the database do not do; nothing was begun.
+    """
+    folder = SweepFolder(folder_of(settings, base))
+    base = replace(base, workdir=str(folder.path))
+    text = flagfile(settings, base)
+    if folder.is_new() or folder.flags.read_text() != text:
+        check(text)
+    if settings.launcher == "none":
+        return work(folder, settings, base)
+    with folder.claim():
+        study = open_study(folder, settings, base)
+        folder.write(settings, base)
+        launcher = launchers.make_launcher(settings, folder)
+        print(f"{folder.path}: {study.size} candidates, {launcher.size} workers", flush=True)
+        with Board(folder, study) as board:
+            whole = Supervisor(folder, study, launcher, board).run()
+    return last_words(folder, study) if whole else interrupted(folder)
+
+
+def check(text: str) -> None:
+    """Build the job and its variants in a process of its own, since that needs JAX.
+
+    Raises:
+      UserError: what that process says.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".flags") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", "jaxcnn.sweeps.process", process.CHECK, file.name],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        if done.returncode == UserError.exit_code and lines:
+            raise UserError(lines[-1].removeprefix("error: "))
+        raise RuntimeError(f"the job cannot be checked:\n{done.stderr}")
+
+
+def open_study(folder: SweepFolder, settings: Settings, base: Config) -> Study:
+    """The study, from the process that looks after it."""
+    storage = Storage(folder.storage(settings), settings.heartbeat)
+    return Study(storage, folder.study(settings), settings, base)
+
+
+def work(folder: SweepFolder, settings: Settings, base: Config) -> int:
+    """Be one of the workers, whoever else there is."""
+    from jaxcnn.sweeps.worker import stop_requests
+
+    study = open_study(folder, settings, base)  # refuses what does not fit, before anything is written
+    folder.write(settings, base)
+    stop = stop_requests()
+    process.work(folder, worker_name(os.getpid()), stop.is_set, lambda line: print(line, flush=True))
+    return interrupted(folder) if stop.is_set() else last_words(folder, study)
+
+
+def interrupted(folder: SweepFolder) -> int:
+    """Say how to go on."""
+    command = cli.command("jaxcnn.sweep", f"--flagfile={folder.flags}")
+    print(f"stopped and saved; go on with: {command}")
+    return cli.INTERRUPTED
+
+
+def last_words(folder: SweepFolder, study: Study) -> int:
+    """Say what was found, and write the page."""
+    trials = study.trials()
+    failed, ranked = failures(trials), best(study.settings, trials)
+    many = failed > study.settings.max_failures
+    if many:
+        print(f"stopped: {failed} candidates failed, and --max_failures={study.settings.max_failures}")
+    if not ranked:
+        print(f"no candidate was completed; their logs are under {folder.trials}")
+        return 1
+    page: Path | str = folder.report
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxcnn.report", str(folder.path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        page = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
+    winner = ranked[0]
+    runs = folder.runs(winner.number, study.base, study.settings.seeds)
+    again = next(iter(runs.values()))
+    print(
+        f"{folder.path} is finished: {len(ranked) if len(study.settings.objectives()) > 1 else 1} best of "
+        f"{len(trials)}, candidate {winner.number} with {objectives(study.settings, winner)}\n"
+        f"  values       {words(winner.params)}\n"
+        f"  report       {page}\n"
+        f"  anew         {cli.train_command(again, f'{again}-again')}"
+    )
+    return int(many)

@@ -1,0 +1,277 @@
+"""A worker: takes candidates from the study and trains them as lanes, whatever happens to others."""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxcnn.config import Config
+from jaxcnn.engine.loop import Result
+from jaxcnn.engine.run_folder import RunFolder
+from jaxcnn.errors import UserError
+from jaxcnn.sweeps import group
+from jaxcnn.sweeps.folder import SweepFolder
+from jaxcnn.sweeps.programs import Program
+from jaxcnn.sweeps.samplers import WHOLE
+from jaxcnn.sweeps.settings import REPORTED, Settings
+from jaxcnn.sweeps.study import Lost, Study
+
+MOST_LANES = 64  # that are worth measuring
+IDLE = 2.0  # seconds between looks for work that others may leave
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A trial with a run for each seed."""
+
+    trial: Any
+    configs: list[Config]
+    key: Hashable
+    reports: dict[int, dict[int, dict[str, float]]] = field(default_factory=dict)  # step -> run -> metrics
+    results: dict[int, Result] = field(default_factory=dict)  # by run
+
+
+class Worker:
+    """Works on a sweep until every candidate has ended, or it is stopped.
+
+    Args:
+      folder: of the sweep.
+      study: its candidates.
+      stop: asked often; once true, what trains is saved and given back.
+      say: told, in a line, what happens.
+      engine: what trains; :mod:`jaxcnn.sweeps.group` or what looks like it.
+    """
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        study: Study,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = print,
+        engine: Any = group,
+        program: Callable[[Config], Any] = Program,
+    ) -> None:
+        self.folder, self.study, self.stop, self.say = folder, study, stop, say
+        self.settings: Settings = study.settings
+        self._engine, self._program = engine, program
+        self._waiting: deque[Candidate] = deque()
+        self._lanes: dict[Hashable, int] = {}
+        self._programs: dict[Hashable, Any] = {}
+        self._objectives = list(self.settings.objectives())
+
+    def run(self) -> None:
+        """Work. What this worker has not ended is given back, however it leaves."""
+        with self.study.alive():
+            try:
+                while not self.stop():
+                    if self._waiting or self._ask():
+                        self._work()
+                    elif self.study.over():
+                        return
+                    else:
+                        time.sleep(IDLE)  # others work on the rest; if they die it is ours
+            finally:
+                self.study.give_back()
+
+    def _ask(self) -> bool:
+        """Take another candidate, if there is one that can be trained."""
+        while trial := self.study.ask():
+            runs = self.folder.runs(trial.number, self.study.base, self.settings.seeds)
+            try:
+                configs = [
+                    self.study.space.config(self.study.base, trial.params, seed=seed, workdir=str(path))
+                    for seed, path in runs.items()
+                ]
+                key = self._engine.static_key(configs[0])
+                if key not in self._programs:
+                    self._programs[key] = self._program(configs[0])
+            except UserError as error:
+                self._fail(trial, str(error))
+                continue
+            candidate = Candidate(trial, configs, key)
+            for i, config in enumerate(configs):  # what it has reported before it was interrupted
+                for row in RunFolder(config.folder()).rows():
+                    if row["split"] == "validation":
+                        candidate.reports.setdefault(row["step"], {})[i] = row
+            self._log(trial, f"taken by {self.study.worker}: {_words(trial.params)}")
+            self._waiting.append(candidate)
+            return True
+        return False
+
+    def _work(self) -> None:
+        """Train the candidate that waits longest, and with it all that can be lanes of its program."""
+        key, config = self._waiting[0].key, self._waiting[0].configs[0]
+        seeds = self.settings.seeds
+        if key not in self._lanes:
+            most = min(MOST_LANES, seeds * self.settings.trials)
+            chosen = self.settings.lanes
+            self._lanes[key] = (
+                self._engine.choose_lanes(config, most) if chosen == "auto" else min(most, int(chosen))
+            )
+            self.say(f"{self._lanes[key]} lanes of {config.model}")
+        together = max(1, self._lanes[key] // seeds)
+        candidates: list[Candidate] = []
+        while len(candidates) < together and (candidate := self._next(key, together)):
+            candidates.append(candidate)
+        try:
+            self._train(candidates, self._lanes[key], lambda: self._next(key, together))
+        except UserError as error:
+            if len(candidates) == 1:
+                self._fail(candidates[0].trial, str(error))
+                return
+            for candidate in candidates:  # one of them does not do: which, shows when each is alone
+                try:
+                    self._train([candidate], self._lanes[key], lambda: None)
+                except UserError as reason:
+                    self._fail(candidate.trial, str(reason))
+
+    def _next(self, key: Hashable, most: int) -> Candidate | None:
+        """A candidate for this program; those of other programs that come up meanwhile wait."""
+        while True:
+            for candidate in self._waiting:
+                if candidate.key == key:
+                    self._waiting.remove(candidate)
+                    return candidate
+            if len(self._waiting) >= most or self.stop() or not self._ask():
+                return None
+
+    def _train(
+        self, candidates: list[Candidate], lanes: int, following: Callable[[], Candidate | None]
+    ) -> None:
+        """Train candidates of one program, and those that follow when lanes come free."""
+        key = candidates[0].key
+        places = [(candidate, run) for candidate in candidates for run in range(len(candidate.configs))]
+        lanes = min(lanes, len(places))
+        running = self._engine.LaneGroup([c.configs[run] for c, run in places], lanes=lanes)
+        going, ended = set(candidates), set[int]()
+
+        def end(candidate: Candidate) -> list[int]:
+            """Free a candidate's lanes."""
+            going.discard(candidate)
+            mine = [lane for lane, (other, _) in enumerate(places) if other is candidate]
+            for lane in mine:
+                if lane not in ended:
+                    running.prune(lane)
+                    ended.add(lane)
+            return mine
+
+        def leave(candidate: Candidate) -> None:
+            """Free a candidate's lanes, and let the next one have them."""
+            mine = end(candidate)
+            while not self.stop() and (new := following()):
+                going.add(new)
+                try:
+                    for run, lane in enumerate(mine):
+                        running.refill(lane, new.configs[run])
+                        places[lane] = (new, run)
+                        ended.discard(lane)
+                    return
+                except UserError as error:
+                    end(new)
+                    self._fail(new.trial, str(error))
+
+        try:
+            for event in running.run(self.stop):
+                candidate, run = places[event.lane]
+                if candidate not in going:
+                    continue
+                if isinstance(event, self._engine.Reported):
+                    candidate.reports.setdefault(event.step, {})[run] = event.metrics
+                    if self._should_prune(candidate, event.step):
+                        self.study.prune(candidate.trial)
+                        self._log(candidate.trial, f"pruned at step {event.step}")
+                        leave(candidate)
+                elif isinstance(event, self._engine.Finished):
+                    candidate.results[run] = event.result
+                    ended.add(event.lane)
+                    if len(candidate.results) == len(candidate.configs):
+                        self._complete(candidate)
+                        leave(candidate)
+                elif isinstance(event, self._engine.Failed):
+                    ended.add(event.lane)
+                    self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
+                    leave(candidate)
+        except (UserError, Lost):
+            raise
+        except Exception as error:
+            if lanes > 1 and "RESOURCE_EXHAUSTED" in str(error):
+                self._lanes[key] = max(1, lanes // 2)
+                self.say(f"{lanes} lanes do not fit in memory; going on with {self._lanes[key]}")
+                self._waiting.extendleft(going)
+                return
+            for candidate in going:
+                self._fail(candidate.trial, _first_line(error), traceback.format_exc())
+
+    def _should_prune(self, candidate: Candidate, step: int) -> bool:
+        """Report the mean over the seeds, once all have come so far."""
+        reports = candidate.reports[step]
+        name = self._objectives[0]
+        if len(self._objectives) > 1 or name not in REPORTED or len(reports) < len(candidate.configs):
+            return False
+        mean = sum(one[REPORTED[name]] for one in reports.values()) / len(reports)
+        percent = WHOLE * step // self._programs[candidate.key].steps
+        return self.study.report(candidate.trial, percent, mean)
+
+    def _complete(self, candidate: Candidate) -> None:
+        """Judge a candidate by the mean over its seeds."""
+        results = [candidate.results[run] for run in sorted(candidate.results)]
+        losses = [
+            row["loss"]
+            for config, result in zip(candidate.configs, results, strict=True)
+            for row in RunFolder(config.folder()).rows()
+            if row["split"] == "validation" and row["step"] == result.best_step
+        ]
+        runs = {
+            "val_accuracy": [result.validation_accuracy for result in results],
+            "val_loss": losses,
+            "test_accuracy": [result.test_accuracy for result in results],
+        }
+        program = self._programs[candidate.key]
+        values = [
+            sum(runs[name]) / len(runs[name]) if name in runs else float(getattr(program, name))
+            for name in self._objectives
+        ]
+        self.study.complete(candidate.trial, values, runs)
+        said = ", ".join(f"{name} {value:.6g}" for name, value in zip(self._objectives, values, strict=True))
+        self._log(candidate.trial, f"complete: {said}")
+
+    def _fail(self, trial: Any, reason: str, details: str = "") -> None:
+        self._log(trial, f"failed: {reason}\n{details}".rstrip())
+        self.study.fail(trial, reason)
+
+    def _log(self, trial: Any, text: str) -> None:
+        """Write to the candidate's own log, and say the first line."""
+        path = self.folder.log(trial.number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self.say(f"candidate {trial.number} {text.splitlines()[0]}")
+
+
+def stop_requests() -> threading.Event:
+    """An event that SIGINT and SIGTERM set; a second one ends at once."""
+    import signal
+
+    event = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return event
+
+
+def _words(values: dict[str, Any]) -> str:
+    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
