@@ -30,7 +30,7 @@ LANE = {
     "rates": "[lane: dropout and drop_path, where given]",
     "strengths": "[lane: the numbers]",
 }
-"""What ``lane`` of a field may be, and how it is said. Runs that differ in these numbers alone share a program."""
+"""What ``lane`` of a field may be, and how it is said: runs that differ in these alone share a program."""
 
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "positive": (lambda v: 0 < v < math.inf, "above 0"),
@@ -200,6 +200,6 @@ def usage(kind: type = Config) -> str:
     if any(field.metadata["lane"] for field in dataclasses.fields(kind)):
         lines += [
             "",
-            "[lane]: runs that differ in these alone share a compiled program, and train side by side",
+            "[lane]: runs that differ in these alone share a program, and train side by side",
         ]
     return "\n".join(lines)

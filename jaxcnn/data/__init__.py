@@ -5,7 +5,7 @@ TFDS and grain are imported by the functions that need them, not by this package
 
 from jaxcnn.data import augment
 from jaxcnn.data.dataset import Dataset, Split
-from jaxcnn.data.feed import choose_feed, eval_batches, make_feed, resident, streaming
+from jaxcnn.data.feed import choose_feed, eval_batches, make_feed, reseeded, resident, streaming
 from jaxcnn.data.order import Order
 from jaxcnn.data.source import load
 
@@ -18,6 +18,7 @@ __all__ = [
     "eval_batches",
     "load",
     "make_feed",
+    "reseeded",
     "resident",
     "streaming",
 ]

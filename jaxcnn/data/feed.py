@@ -78,6 +78,11 @@ class Streaming:
         return payload
 
 
+def reseeded(feed: Any, seed: int) -> Any:
+    """The same feed in another seed's order; what lies on the device is shared."""
+    return dataclasses.replace(feed, order=dataclasses.replace(feed.order, seed=seed))
+
+
 def make_feed(split: Split, batch_size: int, *, seed: int, kind: str = "auto", workers: int = 0) -> Feed:
     """A feed of the kind that was asked for.
 

@@ -1,13 +1,13 @@
 """The parts of a run, built from its configuration."""
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn import data, models
@@ -15,7 +15,9 @@ from jaxcnn.config import Config
 from jaxcnn.engine import backend, metrics, optim, step
 from jaxcnn.engine.checkpoint import Checkpoints
 from jaxcnn.engine.run_folder import RunFolder
+from jaxcnn.engine.values import Values, values
 from jaxcnn.errors import UserError
+from jaxcnn.models import registry
 
 STEPS_PER_CALL = 8  # on accelerators, where a call costs more than a small step
 
@@ -26,6 +28,7 @@ class Job:
     Attributes:
       steps: training steps in all.
       epoch_steps: steps an epoch, not rounded.
+      values: the numbers that the compiled steps take as arguments.
       state: the abstract training state (shapes and dtypes).
 
     Raises:
@@ -40,38 +43,18 @@ class Job:
                 f"--batch_size={config.batch_size}: expected a multiple of {self.mesh.size}, the devices here"
             )
         # the cheap checks first: a misspelt name should not wait for the data
-        augment = data.augment.parse(config.augment)
+        self.values = values(config)
+        self._augment_calls, _ = data.augment.split(config.augment)
         self.schedule = optim.make_schedule(config.schedule, 1_000, config.warmup)
-        models.create(config.model, num_classes=2)
-        optim.make_optimizer(config.optimizer, self.schedule, learning_rate=config.learning_rate)
+        self._optimizer(self.values)
 
         self.dataset = data.load(config.dataset, data_dir=config.data_dir, image_size=config.image_size)
         train = self.dataset.splits["train"]
         self.epoch_steps = len(train) / config.batch_size
         self.steps = config.steps or max(1, round(config.epochs * self.epoch_steps))
         self.schedule = optim.make_schedule(config.schedule, self.steps, config.warmup)
-        self.model = models.create(
-            config.model, num_classes=self.dataset.num_classes, dtype=jnp.dtype(config.dtype)
-        )
-        self.optimizer = optim.make_optimizer(
-            config.optimizer,
-            self.schedule,
-            learning_rate=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            clip_norm=config.clip_norm,
-        )
-        self._train_step = step.make_train_step(
-            self.model,
-            self.optimizer,
-            prepare=lambda key, images: self._standardize(augment(key, _as_float(images))),
-            seed=config.seed,
-            label_smoothing=config.label_smoothing,
-            ema_decay=config.ema_decay,
-        )
-        self._eval_step = jax.jit(
-            step.make_eval_step(self.model, prepare=lambda key, images: self.standardize(images))
-        )
+        self.model = self._create(config.model)
+        self._eval_step = jax.jit(self.eval_step)
         sizes = self.dataset.image_shape
         image_shape = tuple(size for size in sizes if size is not None)
         if len(image_shape) < len(sizes):
@@ -79,21 +62,62 @@ class Job:
                 f"--image_size=0: the images of {config.dataset} differ in size and make no batches; "
                 "give a size, e.g. --image_size=224"
             )
-        self._init = functools.partial(
-            step.init_state,
-            self.model,
-            self.optimizer,
-            config.seed,
-            image_shape,
-            ema=config.ema_decay > 0,
+        self._image_shape = image_shape
+        # it runs once: on CPU, making it fast takes seconds longer than running it
+        hasty = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        self._compiled_init = jax.jit(
+            self._init, out_shardings=backend.replicated(self.mesh), compiler_options=hasty
         )
         try:
-            self.state = jax.eval_shape(self._init)
+            self.state = jax.eval_shape(self._init, self.values["seed"])
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"--model={config.model} cannot take {config.dataset}'s images of shape "
                 f"{image_shape}: {str(error).splitlines()[0]}"
             ) from error
+
+    def _create(self, text: str, **rates: Any) -> Any:
+        """The network; it costs nothing, so a traced step makes one around traced probabilities."""
+        dtype = jnp.dtype(self.config.dtype)
+        return models.create(text, num_classes=self.dataset.num_classes, dtype=dtype, **rates)
+
+    def _optimizer(self, values: Values) -> optax.GradientTransformation:
+        return optim.make_optimizer(
+            self.config.optimizer,
+            self.schedule,
+            learning_rate=values["learning_rate"],
+            momentum=values["momentum"],
+            weight_decay=values["weight_decay"],
+            clip_norm=values.get("clip_norm"),
+        )
+
+    def _init(self, seed: Any) -> step.TrainState:
+        ema = "ema_decay" in self.values
+        return step.init_state(self.model, self._optimizer(self.values), seed, self._image_shape, ema=ema)
+
+    def train_step(
+        self, values: Values, state: step.TrainState, batch: step.Batch
+    ) -> tuple[step.TrainState, metrics.Metrics]:
+        """One step of any run that differs from this one in numbers alone; pure and not jitted.
+
+        Args:
+          values: the numbers of that run, see :func:`jaxcnn.engine.values.values`; they may be traced.
+        """
+        augment = data.augment.build(self._augment_calls, values["augment"])
+        train_step = step.make_train_step(
+            self._create(registry.split(self.config.model)[0], **values["model"]),
+            self._optimizer(values),
+            prepare=lambda key, images: self._standardize(augment(key, _as_float(images))),
+            seed=values["seed"],
+            label_smoothing=values["label_smoothing"],
+            ema_decay=values.get("ema_decay", 0.0),
+        )
+        return train_step(state, batch)
+
+    def eval_step(self, variables: Any, batch: step.Batch) -> tuple[metrics.Metrics, jax.Array]:
+        """Metrics and probabilities of a batch, see :func:`jaxcnn.engine.step.make_eval_step`; not jitted."""
+        evaluate = step.make_eval_step(self.model, prepare=lambda key, images: self.standardize(images))
+        return evaluate(variables, batch)
 
     def describe(self) -> str:
         """What will be trained, on what, where."""
@@ -117,11 +141,9 @@ class Job:
         mean, std = (jnp.asarray(value).reshape(*lead, -1) for value in (self.dataset.mean, self.dataset.std))
         return (images - mean) / std
 
-    def init_state(self) -> step.TrainState:
-        """The state before the first step, on every device."""
-        # it runs once: on CPU, making it fast takes seconds longer than running it
-        hasty = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-        return jax.jit(self._init, out_shardings=backend.replicated(self.mesh), compiler_options=hasty)()
+    def init_state(self, seed: Any = None) -> step.TrainState:
+        """The state before the first step, on every device; of this configuration's seed, or of another."""
+        return self._compiled_init(self.values["seed"] if seed is None else seed)
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, whole on every device."""
@@ -146,30 +168,24 @@ class Job:
         return 1 if jax.default_backend() == "cpu" or feed.data is None else STEPS_PER_CALL
 
     def compiled_steps(self, feed: Any) -> Any:
-        """A jitted ``(state, totals, data, payloads) -> (state, totals)`` over stacked payloads.
+        """A jitted ``(values, state, totals, data, payloads) -> (state, totals)`` over stacked payloads.
 
         The state is donated.
         """
 
-        def one(carry: Any, payload: Any, data: Any) -> Any:
+        def one(values: Values, carry: Any, data: Any, payload: Any) -> Any:
             state, totals = carry
-            state, new = self._train_step(state, feed.gather(data, payload))
+            state, new = self.train_step(values, state, feed.gather(data, payload))
             return state, metrics.add(totals, new)
 
-        def call(state: Any, totals: Any, data: Any, payloads: Any) -> Any:
-            if jax.tree.leaves(payloads)[0].shape[0] == 1:
-                return one((state, totals), jax.tree.map(lambda leaf: leaf[0], payloads), data)
-            return jax.lax.scan(
-                lambda carry, payload: (one(carry, payload, data), None), (state, totals), payloads
-            )[0]
+        return jax.jit(over_chunk(one), donate_argnums=1)
 
-        return jax.jit(call, donate_argnums=0)
-
-    def evaluate(self, variables: Any, split: str) -> dict[str, metrics.Mean]:
-        """Exact metrics over every example of a split."""
+    def evaluate(self, variables: Any, split: str, eval_step: Any = None) -> dict[str, metrics.Mean]:
+        """Exact metrics over every example of a split; ``eval_step`` may be one for several lanes."""
+        eval_step = eval_step or self._eval_step
         totals = metrics.zero()
         for batch in self._eval_batches(split):
-            totals = metrics.add(totals, self._eval_step(variables, batch)[0])
+            totals = metrics.add(totals, eval_step(variables, batch)[0])
         return totals
 
     def predict(self, variables: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +205,23 @@ class Job:
         )
         for batch in data.eval_batches(self.dataset.splits[split], size):
             yield jax.device_put(batch, sharding)
+
+
+def over_chunk(one: Callable[..., Any]) -> Callable[..., Any]:
+    """Many steps ``(values, (state, totals), data, payload) -> (state, totals)`` as one function.
+
+    Returns:
+      ``(values, state, totals, data, payloads) -> (state, totals)``; payloads have a leading axis of steps.
+    """
+
+    def call(values: Values, state: Any, totals: Any, data: Any, payloads: Any) -> Any:
+        if jax.tree.leaves(payloads)[0].shape[0] == 1:
+            return one(values, (state, totals), data, jax.tree.map(lambda leaf: leaf[0], payloads))
+        return jax.lax.scan(
+            lambda carry, payload: (one(values, carry, data, payload), None), (state, totals), payloads
+        )[0]
+
+    return call
 
 
 def _as_float(images: jax.Array) -> jax.Array:

@@ -120,15 +120,15 @@ def make_optimizer(
     learning_rate: Number,
     momentum: Number = 0.9,
     weight_decay: Number = 0.0,
-    clip_norm: float = 0.0,
+    clip_norm: Number | None = None,
 ) -> optax.GradientTransformation:
     """An optimizer from its call string, e.g. ``"sgd(nesterov=True)"``.
 
     Args:
       call: one of :data:`OPTIMIZERS`, with its own options.
       schedule: shape of the learning rate with peak 1, see :func:`make_schedule`.
-      learning_rate: the peak; may be traced, as may momentum and weight_decay.
-      clip_norm: largest global norm of the gradient; 0 leaves it alone.
+      learning_rate: the peak; may be traced, as may momentum, weight_decay and clip_norm.
+      clip_norm: largest global norm of the gradient; None leaves it alone.
 
     Raises:
       UserError: no such optimizer, or it takes no such option.
@@ -148,4 +148,4 @@ def make_optimizer(
         optimizer = OPTIMIZERS[name](lambda t: learning_rate * schedule(t), momentum, weight_decay, **options)
     except ValueError as error:
         raise UserError(f"--optimizer={call}: {error}") from error
-    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer) if clip_norm else optimizer
+    return optimizer if clip_norm is None else optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)

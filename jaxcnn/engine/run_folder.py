@@ -42,6 +42,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.environment = path / "environment.json"
         self.result = path / "result.json"
+        self.pruned = path / "pruned.json"
         self.report = path / "report.html"
 
     def check(self, config: Config) -> None:

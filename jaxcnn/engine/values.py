@@ -1,7 +1,7 @@
 """The numbers of a configuration that its compiled programs take as arguments.
 
-Runs that differ in nothing else share a program: another learning rate compiles nothing anew, and several of
-them can be the lanes of one ``vmap``. Which numbers these are, each field of :class:`Config` says by ``lane``.
+Runs that differ in nothing else share a program: another learning rate compiles nothing anew, and several
+of them can be the lanes of one ``vmap``. Which numbers these are, fields of :class:`Config` say by ``lane``.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ def _split(config: Config) -> tuple[dict[str, Any], Values]:
         name, value = field.name, getattr(config, field.name)
         match field.metadata["lane"]:
             case "value":
-                numbers[name] = field.type(value)
+                numbers[name] = value if field.type is int else float(value)
             case "above 0":
                 if value > 0:
                     numbers[name] = float(value)
