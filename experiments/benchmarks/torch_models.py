@@ -1,62 +1,42 @@
-"""timm's models where torchvision is not installed.
+"""torchvision and timm, beside any build of torch.
 
-timm imports torchvision for image transforms and a few detectors, which no model needs to be built or
-trained, and torchvision has no build for a CPU-only torch. So while timm is imported, modules of that name
-stand in whose every attribute is an empty class.
+The wheels of torchvision hold operators compiled for one build of torch: beside a torch for processors only,
+those do not load. No classifier needs them, but while torchvision is imported it says the shapes of two of
+them, which torch refuses for operators that it has never heard of. So these two are declared, and stay
+without a kernel.
 """
 
-import importlib.abc
-import importlib.machinery
+import importlib
 import importlib.util
-import sys
-import types
-from collections.abc import MutableSequence
 from typing import Any
 
-
-class _Empty(type):
-    """A class whose attributes are their own names, as those of an enumeration are."""
-
-    def __getattr__(cls, name: str) -> str:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return f"{cls.__name__}.{name}"
+UNLOADED = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_declared: list[Any] = []  # torch forgets a declaration with the object that made it
 
 
-class _StandIn(types.ModuleType):
-    __path__: MutableSequence[str] = []  # noqa: RUF012 - what makes it a package
+def import_torchvision() -> Any:
+    """The torchvision package, or None where it or torch is not installed."""
+    if not (importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")):
+        return None
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+    import torch
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Empty(name, (), {})
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name.partition(".")[0] != "torchvision":
-            return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec: Any) -> types.ModuleType:
-        return _StandIn(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        pass
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in UNLOADED:
+        library.define(schema)
+    _declared.append(library)
+    return importlib.import_module("torchvision")
 
 
 def import_timm() -> Any:
-    """The timm package, or None where it or torch is not installed."""
-    if not (importlib.util.find_spec("torch") and importlib.util.find_spec("timm")):
+    """The timm package, or None where it, torchvision or torch is not installed."""
+    if import_torchvision() is None or importlib.util.find_spec("timm") is None:
         return None
-    if importlib.util.find_spec("torchvision"):
-        import timm
-
-        return timm
-    finder = _Finder()
-    sys.meta_path.insert(0, finder)
-    try:
-        import timm
-    finally:
-        sys.meta_path.remove(finder)
-    return timm
+    return importlib.import_module("timm")

@@ -8,6 +8,7 @@ from jaxcnn.models.network import Network
 from jaxcnn.models.registry import arguments_of, create, names, register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.resnet_cifar import CifarResNet
+from jaxcnn.models.torch_weights import load_torch, save_torch, torch_state
 
 __all__ = [
     "MLP",
@@ -19,6 +20,9 @@ __all__ = [
     "ResNet",
     "arguments_of",
     "create",
+    "load_torch",
     "names",
     "register",
+    "save_torch",
+    "torch_state",
 ]

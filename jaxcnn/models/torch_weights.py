@@ -1,0 +1,223 @@
+"""Weights in torchvision's and timm's key layouts, to and from our parameter trees.
+
+What a family's numbers are called there is said by the rules in its class, see
+:mod:`jaxcnn.models.torch_names`. Numbers keep every bit: a state dictionary that is loaded and saved again is
+the same, byte for byte. The counters ``num_batches_tracked``, which torch keeps beside running statistics,
+have no counterpart here; they are ignored and written as 0.
+
+The momentum of running statistics is no number of a state dictionary. torch's 0.1 is the default of
+:class:`jaxcnn.nn.BatchNorm`, 0.9 by Flax's convention; torch's running variance is the unbiased one, so
+training goes on exactly as there with ``norm=functools.partial(nn.BatchNorm, unbiased=True)``.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as linen
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.errors import UserError
+from jaxcnn.models.network import Network
+from jaxcnn.models.registry import create
+from jaxcnn.models.torch_names import Layout, flatten, rename
+
+COUNTER = "num_batches_tracked"
+WRAPPINGS = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights in a file
+LISTED = 20
+
+
+def load_torch(
+    variables: Mapping[str, Any],
+    source: str | Path | Mapping[str, Any],
+    name: str | linen.Module,
+    *,
+    new_head: bool = False,
+) -> dict[str, Any]:
+    """Variables with the numbers of a state dictionary.
+
+    Args:
+      variables: of the network, as ``init`` makes them or only their shapes, as ``jax.eval_shape`` does.
+      source: a ``.safetensors`` file, a ``.pth`` file (read by torch's weights-only loader, so torch must be
+        installed), or the state dictionary itself, of tensors or arrays.
+      name: of the network, as :func:`jaxcnn.models.create` takes it, or the module.
+      new_head: keep those numbers of ``head`` in ``variables`` that have another shape in ``source``, as
+        where the classes are others.
+
+    Returns:
+      A tree like ``variables`` with their types; collections other than params and batch_stats are as given.
+
+    Raises:
+      UserError: the file is missing or no such file, or keys are missing, left over or misshapen: all of them
+        are listed, the nearest names beside.
+
+    Example:
+      >>> import jax
+      >>> from jaxcnn import models
+      >>> model = models.create("convnext(stages=[1], num_filters=[4])", num_classes=3)
+      >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+      >>> ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+      >>> state = models.torch_state(ones, model)
+      >>> state["features.1.0.block.0.weight"].shape
+      (4, 1, 7, 7)
+      >>> loaded = models.load_torch(shapes, state, model)
+      >>> loaded["params"]["stage1_block1"]["depthwise"]["kernel"].shape
+      (7, 7, 1, 4)
+    """
+    leaves = flatten(variables)
+    state = dict(source) if isinstance(source, Mapping) else read(Path(source))
+    state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
+    layouts = _rules(name)
+    keys = max(
+        (_keys(leaves, rules) for rules in layouts.values()),
+        key=lambda keys: len({key for key, _ in keys.values()} & state.keys()),
+    )
+    found, wrong = {}, []
+    for leaf, (key, layout) in keys.items():
+        path = leaf[1]
+        shape = tuple(leaves[leaf].shape)
+        if key not in state:
+            wrong.append(f"missing {key} (our {path}){_near(key, state)}")
+            continue
+        expected = layout.shape_there(shape)
+        if tuple(state[key].shape) == expected:
+            found[leaf] = jnp.asarray(layout.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
+        elif new_head and path.split("/")[0] == "head":
+            found[leaf] = leaves[leaf]
+        else:
+            wrong.append(
+                f"misshapen {key}: {tuple(state[key].shape)} there, {expected} expected (our {path})"
+            )
+    ours = {key for key, _ in keys.values()}
+    wrong += [f"left over {key}{_near(key, ours)}" for key in state if key not in ours]
+    if wrong:
+        more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
+        what = "the state dictionary" if isinstance(source, Mapping) else source
+        raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
+    return dict(variables) | _unflatten(found)
+
+
+def torch_state(
+    variables: Mapping[str, Any], name: str | linen.Module, *, layout: str = "torchvision"
+) -> dict[str, np.ndarray]:
+    """The state dictionary of a network in torch, as NumPy arrays.
+
+    Args:
+      variables: of the network; params and batch_stats are taken.
+      name: of the network, as :func:`jaxcnn.models.create` takes it, or the module.
+      layout: whose keys: ``torchvision`` or ``timm``.
+
+    Raises:
+      UserError: the family is not in that library.
+    """
+    layouts = _rules(name)
+    if layout not in layouts:
+        raise UserError(f"layout={layout!r}: {_title(name)} has {' and '.join(layouts)}")
+    leaves = flatten(variables)
+    state: dict[str, np.ndarray] = {}
+    for leaf, (key, how) in _keys(leaves, layouts[layout]).items():
+        state[key] = np.ascontiguousarray(how.there(np.asarray(leaves[leaf])))
+        if leaf[1].endswith("/mean"):
+            state[key.replace("running_mean", COUNTER)] = np.zeros((), np.int64)
+    return state
+
+
+def save_torch(
+    variables: Mapping[str, Any], path: str | Path, name: str | linen.Module, *, layout: str = "torchvision"
+) -> None:
+    """Write :func:`torch_state` to a ``.safetensors`` file, which torch's ``load_state_dict`` takes whole."""
+    from safetensors.numpy import save_file
+
+    if Path(path).suffix != ".safetensors":
+        raise UserError(f"{path}: expected a name that ends in .safetensors")
+    save_file(torch_state(variables, name, layout=layout), path, metadata={"format": "pt"})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The state dictionary in a ``.safetensors`` or ``.pth`` file, out of what a script wrapped it in."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected weights in .safetensors or .pth")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UserError(f"{path} is no whole safetensors file: {error}") from error
+    if path.suffix not in (".pth", ".pt", ".bin"):
+        raise UserError(f"{path}: expected weights in .safetensors or .pth")
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(f"{path}: only torch reads it; pip install torch, or give .safetensors") from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no one kind for a file that it does not understand
+        raise UserError(f"{path}: torch reads no weights in it: {str(error).splitlines()[0]}") from error
+    for key in WRAPPINGS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping):
+        raise UserError(f"{path} holds a {type(state).__name__}; expected a dictionary of weights by name")
+    return dict(state)
+
+
+def module_names(variables: Mapping[str, Any], name: str | linen.Module, layout: str) -> dict[str, str]:
+    """The name in torch of each of our modules that owns numbers, both as their kernels or scales have it."""
+    keys = _keys(flatten(variables), _rules(name)[layout])
+    return {path.rpartition("/")[0]: key.rpartition(".")[0] for (_, path), (key, _) in keys.items()}
+
+
+def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, str], tuple[str, Layout]]:
+    """Key and layout of each leaf."""
+    names = rename(dict.fromkeys(path for _, path in leaves), rules)
+    keys = {leaf: names[leaf[1]] for leaf in leaves}
+    taken: dict[str, str] = {}
+    for (_, path), (key, _) in keys.items():
+        if key in taken:
+            raise ValueError(f"the rules call both {taken[key]} and {path} {key}")
+        taken[key] = path
+    return keys
+
+
+def _rules(name: str | linen.Module) -> Mapping[str, Any]:
+    module = create(name) if isinstance(name, str) else name
+    layouts = module.torch_names if isinstance(module, Network) else {}
+    if not layouts:
+        raise UserError(f"{_title(name)} has no counterpart in torchvision or timm")
+    return layouts
+
+
+def _title(name: str | linen.Module) -> str:
+    return name if isinstance(name, str) else type(name).__name__
+
+
+def _bare(key: str) -> str:
+    """A key without what wrappers of a whole model put before it."""
+    return key.removeprefix("module.").removeprefix("_orig_mod.")
+
+
+def _array(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    return np.asarray(value)
+
+
+def _near(key: str, keys: Any) -> str:
+    close = difflib.get_close_matches(key, list(keys), n=2, cutoff=0.6)
+    return f"; near it: {', '.join(close)}" if close else ""
+
+
+def _unflatten(leaves: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for (collection, path), leaf in leaves.items():
+        *modules, last = [collection, *path.split("/")]
+        at = tree
+        for module in modules:
+            at = at.setdefault(module, {})
+        at[last] = leaf
+    return tree
