@@ -1,0 +1,196 @@
+"""One compiled training step for several runs side by side, and how many of them to take."""
+
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.config import Config
+from jaxcnn.engine import backend, metrics
+from jaxcnn.engine.job import Job, over_chunk
+from jaxcnn.engine.step import TrainState
+from jaxcnn.engine.values import Values
+from jaxcnn.errors import UserError
+
+MEASURED_SECONDS = 0.3  # that each count of lanes is measured for, at least
+GAIN = 1.03  # steps of a trial a second, over those of half as many lanes, that are worth twice the lanes
+
+
+class Program:
+    """The step of a job for ``width`` runs at once, compiled; its arrays have a leading axis of lanes.
+
+    ``vmap`` maps everything but the data set, which lies on the device once. A single lane is not mapped: it
+    is the program that it would be alone.
+
+    Args:
+      job: any of the runs that it is for; they differ in numbers alone.
+      feed: where the batches come from.
+      width: lanes.
+
+    Attributes:
+      steps: how many steps one call takes.
+      bytes: what it needs on the device.
+    """
+
+    def __init__(self, job: Job, feed: Any, width: int) -> None:
+        self.width, self.steps = width, job.steps_per_call(feed)
+        self._job, self._data = job, job.replicate(feed.data)
+
+        def one(values: Values, carry: Any, data: Any, payload: Any) -> Any:
+            active, payload = payload
+            state, new = job.train_step(values, carry[0], feed.gather(data, payload))
+            after = state, metrics.add(carry[1], new)
+            return jax.tree.map(partial(jnp.where, active), after, carry)
+
+        lanes = _mapped(over_chunk(one), (0, 0, 0, None, 0), width)
+        payloads = self.chunk([feed.payload(0)] * self.steps, [True] * self.steps)
+        arguments = self.stack([job.values] * width), self._like(job.state), self.zero(), self._data
+        compiled = (
+            jax.jit(lanes, donate_argnums=1).lower(*arguments, self.stack([payloads] * width)).compile()
+        )
+        self._call = compiled
+        self.bytes = _bytes(compiled)
+        self._eval = jax.jit(_mapped(lambda *args: job.eval_step(*args)[0], (0, None), width))
+        self._put = jax.jit(_put, donate_argnums=0)
+        self._get = jax.jit(_get)
+
+    def _like(self, state: Any) -> Any:
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype), state)
+
+    def chunk(self, payloads: Sequence[Any], active: Sequence[bool]) -> Any:
+        """What one lane is sent for a call: a payload for each step, and whether the step counts."""
+        return np.array(active), jax.tree.map(lambda *leaves: np.stack(leaves), *payloads)
+
+    def stack(self, trees: Sequence[Any]) -> Any:
+        """The lanes' arrays of the host, side by side on the device."""
+        return self._job.replicate(jax.tree.map(lambda *leaves: np.stack(leaves), *trees))
+
+    def zero(self) -> Any:
+        """The metrics of no examples, of each lane."""
+        return self._job.replicate(
+            jax.tree.map(lambda leaf: np.zeros((self.width,), leaf.dtype), metrics.zero())
+        )
+
+    def fill(self, state: TrainState) -> TrainState:
+        """The same state in every lane."""
+        return jax.tree.map(lambda leaf: jnp.stack([leaf] * self.width), state)
+
+    def put(self, states: TrainState, slot: int, state: TrainState) -> TrainState:
+        """The states with one of them exchanged; they are donated."""
+        return self._put(states, slot, state)
+
+    def get(self, states: TrainState, slot: int) -> TrainState:
+        """One lane's state."""
+        return self._get(states, slot)
+
+    def advance(self, values: Values, states: TrainState, totals: Any, chunks: Sequence[Any]) -> Any:
+        """Take a call's steps in every lane: ``(states, totals)``. The states are donated."""
+        return self._call(values, states, totals, self._data, self.stack(chunks))
+
+    def evaluate(self, states: TrainState, split: str) -> Any:
+        """Exact metrics of every lane over a split."""
+        return self._job.evaluate(states.variables(), split, lambda *args: (self._eval(*args), None))
+
+
+def _mapped(function: Any, axes: tuple[int | None, ...], width: int) -> Any:
+    if width > 1:
+        return jax.vmap(function, in_axes=axes)
+
+    def alone(*args: Any) -> Any:
+        lane = [
+            jax.tree.map(lambda x: x[0], a) if axis == 0 else a for a, axis in zip(args, axes, strict=True)
+        ]
+        return jax.tree.map(lambda leaf: leaf[None], function(*lane))
+
+    return alone
+
+
+def _put(stack: Any, slot: Any, one: Any) -> Any:
+    return jax.tree.map(lambda leaf, new: leaf.at[slot].set(new), stack, one)
+
+
+def _get(stack: Any, slot: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[slot], stack)
+
+
+def _bytes(compiled: Any) -> int:
+    found = compiled.memory_analysis()
+    held = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+    return held + found.temp_size_in_bytes
+
+
+def free_memory() -> int:
+    """Bytes that are free on the device (on CPU: in the machine)."""
+    found = jax.local_devices()[0].memory_stats()
+    if found and "bytes_limit" in found:
+        return found["bytes_limit"] - found.get("bytes_in_use", 0)
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(program: Program) -> None:
+    """Refuse a program that does not fit.
+
+    Raises:
+      UserError: it needs more than is free.
+    """
+    free = free_memory()
+    if program.bytes > free:
+        fit = max(1, program.width * free // program.bytes)
+        raise UserError(
+            f"--lanes={program.width}: the program needs {program.bytes / 2**20:,.1f} MiB and "
+            f"{free / 2**20:,.1f} MiB are free; give about {fit}"
+        )
+
+
+def choose_lanes(config: Config, most: int, memory: int | None = None) -> int:
+    """How many runs to train side by side: the fastest per trial of 1, 2, 4, … ``most`` lanes.
+
+    Each count is measured on its own compiled step; one that does not beat the count before it ends the
+    search, so the choice is never slower than one lane after the other.
+
+    Args:
+      config: any of the group.
+      most: lanes that are wanted at most.
+      memory: bytes that the program may take; None: what the device has free.
+
+    Raises:
+      UserError: the configuration does not do.
+    """
+    backend.use_compilation_cache()
+    if most < 2:
+        return 1
+    job = Job(config)
+    feed = job.feed()
+    memory = free_memory() if memory is None else memory
+    best, rate, lanes = 1, 0.0, 1
+    while lanes <= most:
+        program = Program(job, feed, lanes)
+        if lanes > 1 and program.bytes > memory:
+            break
+        found = steps_per_second(program, job, feed)
+        if found < rate * GAIN:
+            break
+        best, rate, lanes = lanes, found, lanes * 2
+    return best
+
+
+def steps_per_second(program: Program, job: Job, feed: Any) -> float:
+    """Training steps a second, of all lanes together: the best of the calls in a third of a second."""
+    chunks = [program.chunk([feed.payload(0)] * program.steps, [True] * program.steps)] * program.width
+    values, totals = program.stack([job.values] * program.width), program.zero()
+    states = program.fill(job.init_state())
+    fastest, spent, calls = float("inf"), 0.0, 0
+    while spent < MEASURED_SECONDS or calls < 4:
+        begun = time.perf_counter()
+        states, totals = program.advance(values, states, totals, chunks)
+        jax.block_until_ready(totals)
+        seconds = time.perf_counter() - begun
+        if calls:  # the first one warms up
+            fastest, spent = min(fastest, seconds), spent + seconds
+        calls += 1
+    return program.width * program.steps / fastest
