@@ -21,6 +21,8 @@ from tests.layer import BATCH, Layer, image, invariant, shifts
 
 __all__ = ["BATCH", "CATALOGUE", "NOT_LAYERS", "Layer", "image"]
 
+TABLE = ((0, 1), (2,), (2, 0, 1), (1,))
+
 CONVOLUTIONS = [
     Layer(
         "conv",
@@ -86,6 +88,13 @@ CONVOLUTIONS = [
         lambda x, p: ops.shuffled_conv(x, p["kernel"], p["bias"], groups=2),
         nn.ShuffledConv(4, 3, groups=2),
         image(5, 5, 4),
+    ),
+    Layer(
+        "table_conv",
+        lambda x, p: ops.table_conv(x, p["kernel"], p["bias"], table=TABLE, padding="CIRCULAR"),
+        nn.TableConv(TABLE, 3, padding="CIRCULAR"),
+        image(5, 4, 3),
+        equivariant=shifts(),
     ),
     Layer("local_conv", lambda x, p: ops.local_conv(x, **p), nn.LocalConv(4, 3), image(4, 4, 3)),
     Layer(

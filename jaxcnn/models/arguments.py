@@ -22,12 +22,41 @@ def whole(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{name}={value}: expected {least} or more")
 
 
+def odd(name: str, value: Any) -> None:
+    """Refuse what is no odd number of taps, which alone have a middle."""
+    whole(name, value)
+    if value % 2 == 0:
+        raise ValueError(f"{name}={value}: expected an odd number")
+
+
 def wholes(name: str, values: Any, least: int = 1) -> None:
     """Refuse what is no sequence of whole numbers of ``least`` or more."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise TypeError(f"{name}={values!r}: expected a list of whole numbers")
     for i, value in enumerate(values):
         whole(f"{name}[{i}]", value, least)
+
+
+def rows(name: str, values: Any, kind: Any) -> None:
+    """Refuse what is no list of rows, each with the fields of a named tuple: whole numbers, True or False.
+
+    >>> from typing import NamedTuple
+    >>> class Stage(NamedTuple):
+    ...     features: int
+    ...     gated: bool
+    >>> rows("stages", [(8, True), (16,)], Stage)
+    Traceback (most recent call last):
+    ValueError: stages[1]=(16,): expected (features, gated)
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"{name}={values!r}: expected a list of rows ({', '.join(kind._fields)})")
+    least, most = len(kind._fields) - len(kind._field_defaults), len(kind._fields)
+    for i, row in enumerate(values):
+        if isinstance(row, str) or not isinstance(row, Sequence) or not least <= len(row) <= most:
+            raise ValueError(f"{name}[{i}]={row!r}: expected ({', '.join(kind._fields)})")
+        for field, value in zip(kind._fields, row, strict=False):
+            refuse = flag if kind.__annotations__[field] is bool else whole
+            refuse(f"{name}[{i}] {field}", value)
 
 
 def rate(name: str, value: Any) -> None:

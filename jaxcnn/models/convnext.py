@@ -10,11 +10,42 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
+from jaxcnn.models.torch_names import Layout, Rule
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 truncated = linen.initializers.truncated_normal(0.02)
+TORCH_NAMES = {
+    "torchvision": (
+        Rule("stem", "features/0/0"),
+        Rule("stem_norm", "features/0/1"),
+        Rule(r"down(\d+)_norm", "features/{1:2n}/0"),
+        Rule(r"down(\d+)", "features/{1:2n}/1"),
+        Rule(r"stage(\d+)_block(\d+)/scale", "features/{1:2n-1}/{2:n-1}/layer_scale", Layout(ones=2)),
+        Rule(r"stage(\d+)_block(\d+)", "features/{1:2n-1}/{2:n-1}/block"),
+        Rule("depthwise", "0"),
+        Rule("norm", "2"),
+        Rule("up", "3"),
+        Rule("down", "5"),
+        Rule("head_norm", "classifier/0"),
+        Rule("head", "classifier/2"),
+    ),
+    "timm": (
+        Rule("stem", "stem/0"),
+        Rule("stem_norm", "stem/1"),
+        Rule(r"down(\d+)_norm", "stages/{1}/downsample/0"),
+        Rule(r"down(\d+)", "stages/{1}/downsample/1"),
+        Rule(r"stage(\d+)_block(\d+)", "stages/{1:n-1}/blocks/{2:n-1}"),
+        Rule(r"blocks/(\d+)/scale", "blocks/{1}/gamma"),
+        Rule("depthwise", "conv_dw"),
+        Rule("up", "mlp/fc1"),
+        Rule("down", "mlp/fc2"),
+        Rule("head_norm", "head/norm"),
+        Rule("head/(kernel|bias)", "head/fc/{1}"),
+    ),
+}
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-6)
 
 
@@ -55,7 +86,7 @@ class ConvNeXtBlock(linen.Module):
 
 
 @register(name="convnext")
-class ConvNeXt(linen.Module):
+class ConvNeXt(Network):
     """A 4×4 patch stem, four stages of blocks with 2×2 strided convolutions between them, and a head.
 
     Names and defaults are torchvision's: ``convnext_tiny`` has 28,589,128 parameters on 1,000 classes.
@@ -82,6 +113,8 @@ class ConvNeXt(linen.Module):
       (2, 5)
     """
 
+    torch_names = TORCH_NAMES
+
     num_classes: int = 1000
     stages: Sequence[int] = (3, 3, 9, 3)
     num_filters: Sequence[int] = (96, 192, 384, 768)
@@ -99,15 +132,13 @@ class ConvNeXt(linen.Module):
             raise ValueError(
                 f"num_filters={self.num_filters!r}: expected one for each of the {len(self.stages)} stages"
             )
-        arguments.whole("kernel_size", self.kernel_size)
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size={self.kernel_size}: expected an odd number")
+        arguments.odd("kernel_size", self.kernel_size)
         choices.activation(self.activation)
         arguments.rate("drop_path", self.drop_path)
         super().__post_init__()
 
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
         conv = functools.partial(nn.Conv, padding="VALID", kernel_init=truncated, dtype=self.dtype)
         last, done = max(sum(self.stages) - 1, 1), 0
         for stage, (blocks, features) in enumerate(zip(self.stages, self.num_filters, strict=True)):

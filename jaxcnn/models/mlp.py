@@ -1,5 +1,6 @@
-"""The fully connected baseline."""
+"""The fully connected baselines."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxcnn import nn
 from jaxcnn.models import arguments
 from jaxcnn.models.network import Network
-from jaxcnn.models.registry import register
+from jaxcnn.models.registry import create, register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
@@ -43,18 +44,94 @@ class MLP(Network):
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.whole("num_classes", self.num_classes)
+        arguments.common(self)
         arguments.wholes("hidden", self.hidden)
-        arguments.rate("dropout", self.dropout)
-        choices.activation(self.activation)
         super().__post_init__()
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        x = x.reshape(x.shape[0], -1)
-        for i, units in enumerate(self.hidden, start=1):
-            he_normal = linen.initializers.he_normal()
-            x = nn.Dense(units, dtype=self.dtype, kernel_init=he_normal, name=f"dense{i}")(x)
-            x = choices.activation(self.activation)(x)
-            x = nn.Dropout(self.dropout, name=f"dropout{i}")(x, train=train)
-        return nn.Dense(self.num_classes, dtype=jnp.float32, name="head")(x)
+        return perceptron(self, x, self.hidden, train)
+
+
+@register(name="mlp_matched")
+class MatchedMLP(Network):
+    """An :class:`MLP` with as many parameters as a convolutional network has on the same images.
+
+    All its hidden layers have one width h, the whole number for which
+
+        P(h) = (N + 1)·h + (L − 1)·(h + 1)·h + (h + 1)·K,
+
+    with N numbers in an image, L hidden layers and K classes, comes nearest to the parameters of ``match``.
+    With one hidden layer it is off by half a unit at most, (N + 1 + K)/2 parameters. So what the two networks
+    reach can differ by locality and shared weights, not by the number of weights.
+
+    ``lenet5`` has 61,706 on 28×28 pixels, the example 62,020. Kernels start as those of :class:`MLP`.
+
+    Attributes:
+      num_classes: logits.
+      match: call string of the other network.
+      layers: hidden layers.
+      activation, dropout, dtype: see :class:`MLP`.
+
+    Example:
+      >>> from jaxcnn import models
+      >>> model = models.create("mlp_matched(match='lenet5')", num_classes=10)
+      >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 28, 28, 1)))["params"]
+      >>> sum(leaf.size for leaf in jax.tree.leaves(shapes)), shapes["dense1"]["kernel"].shape
+      (62020, (784, 78))
+    """
+
+    num_classes: int = 10
+    match: str = "lenet5"
+    layers: int = 1
+    activation: Choice = "relu"
+    dropout: float = 0.0
+    dtype: Any = None
+
+    def __post_init__(self) -> None:
+        arguments.common(self)
+        arguments.whole("layers", self.layers)
+        self._other()
+        super().__post_init__()
+
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
+        image = jax.ShapeDtypeStruct((1, *x.shape[1:]), jnp.float32)
+        shapes = jax.eval_shape(self._other().init, jax.random.key(0), image)["params"]
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+        units = matched_units(parameters, math.prod(x.shape[1:]), self.layers, self.num_classes)
+        return perceptron(self, x, (units,) * self.layers, train)
+
+    @linen.nowrap
+    def _other(self) -> linen.Module:
+        """The network to match, on its own rather than a part of whatever is being called."""
+        return create(self.match, num_classes=self.num_classes).clone(parent=None)
+
+
+def matched_units(parameters: int, inputs: int, layers: int, num_classes: int) -> int:
+    """The width of ``layers`` equal hidden layers that comes nearest to a number of parameters.
+
+    >>> matched_units(61_706, 784, 1, 10)
+    78
+    """
+
+    def count(units: int) -> int:
+        between = (layers - 1) * (units + 1) * units
+        return (inputs + 1) * units + between + (units + 1) * num_classes
+
+    # a·h² + b·h + c = 0
+    a, b, c = layers - 1, inputs + layers + num_classes, num_classes - parameters
+    root = 2 * -c / (b + math.sqrt(max(0, b * b - 4 * a * c)))
+    near = max(1, math.floor(root))
+    return min(near, near + 1, key=lambda units: abs(count(units) - parameters))
+
+
+def perceptron(network: Any, x: jax.Array, hidden: Sequence[int], train: bool) -> jax.Array:
+    """Dense layers over all of x, as submodules of the calling compact method."""
+    x = x.reshape(x.shape[0], -1)
+    for i, units in enumerate(hidden, start=1):
+        he_normal = linen.initializers.he_normal()
+        x = nn.Dense(units, dtype=network.dtype, kernel_init=he_normal, name=f"dense{i}")(x)
+        x = choices.activation(network.activation)(x)
+        x = nn.Dropout(network.dropout, name=f"dropout{i}")(x, train=train)
+    return nn.Dense(network.num_classes, dtype=jnp.float32, name="head")(x)

@@ -1,130 +1,125 @@
-"""The residual networks for photographs: ResNet, ResNeXt and wide ResNet."""
+"""The residual networks for photographs: ResNet, ResNeXt, wide ResNet, SE-ResNet and ResNet-D."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as linen
-import jax
 
-from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
-from jaxcnn.nn import choices, heads
+from jaxcnn.models.residual import BLOCKS, ResidualNetwork
+from jaxcnn.models.torch_names import Layout, Rule
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
-BLOCKS = {"basic": nn.BasicBlock, "bottleneck": nn.BottleneckBlock}
-STEMS = ("imagenet", "cifar")
+_RULES = (
+    Rule("stem/conv3/norm", "bn1"),
+    Rule(r"stem/conv(\d)/conv", "conv1/{1:3n-3}"),
+    Rule(r"stem/conv(\d)/norm", "conv1/{1:3n-2}"),
+    Rule("stem/conv", "conv1"),
+    Rule("stem/norm", "bn1"),
+    Rule(r"stage(\d+)_block(\d+)", "layer{1}/{2:n-1}"),
+    Rule(r"conv(\d)/conv", "conv{1}"),
+    Rule(r"conv(\d)/norm", "bn{1}"),
+    Rule("gate/squeeze", "se/fc1", Layout(ones=2)),
+    Rule("gate/excite", "se/fc2", Layout(ones=2)),
+    Rule("shortcut/conv", "downsample/0"),
+    Rule("shortcut/norm", "downsample/1"),
+    Rule("average_shortcut/conv", "downsample/1"),  # the pooling is 0
+    Rule("average_shortcut/norm", "downsample/2"),
+    Rule("head/dense", "fc"),
+)
+TORCH_NAMES: dict[str, tuple[Rule, ...]] = {"torchvision": _RULES, "timm": _RULES}
 
 
 @register(name="resnet")
-class ResNet(Network):
-    """A stem, stages of residual blocks with 1×, 2×, 4×, … ``num_filters`` channels, and a head.
+class ResNet(ResidualNetwork):
+    """A residual network from the number of its blocks and the block: ``ResNet(3, block)``.
 
-    Names and defaults are torchvision's: ``resnet18`` is ``resnet(stages=(2, 2, 2, 2), block="basic")``,
-    11,689,512 parameters on 1,000 classes; ``resnet50`` 25,557,032. The stride of a bottleneck is on its 3×3
-    convolution. Convolutions start He normal by fan-out, norms at scale 1 and bias 0, the head LeCun normal.
-    With ``drop_path`` the probability grows linearly to that of the last block.
+    Names and defaults are torchvision's and timm's: ``resnet18``, 11,689,512 parameters on 1,000 classes, is
+    ``resnet(stages=(2, 2, 2, 2), block="basic")``; ``resnet50`` has 25,557,032; ``seresnet50``, which is
+    ``resnet50(gate="se")``, 28,088,024; ``resnet50d``, ``resnet50(stem="deep", shortcut="average")``,
+    25,576,264. The stride of a bottleneck is on its 3×3 convolution; those of ``deform_resnet50`` are
+    deformable in all stages but the first. For initialization see
+    :class:`jaxcnn.models.residual.ResidualNetwork`.
 
-    Attributes:
-      num_classes: logits.
-      stages: blocks of each stage; every stage but the first halves the map.
-      block: ``basic`` or ``bottleneck``.
-      num_filters: channels of the first stage, before a bottleneck's expansion.
+    Attributes: those of :class:`jaxcnn.models.residual.ResidualNetwork`, and
+      stages: blocks of each stage; a number: of the only stage.
+      block: ``basic``, ``bottleneck``, or a callable that takes the arguments of
+        :class:`jaxcnn.nn.ResidualBlock`, such as a subclass of it.
       groups, width: of a bottleneck's 3×3 convolution, see :class:`jaxcnn.nn.BottleneckBlock`.
-      stem: ``imagenet``, a 7×7 convolution of stride 2 and 3×3 max pooling of stride 2; or ``cifar``, a 3×3
-        convolution that keeps the size.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      drop_path: probability that the last block is left out for an example in training.
-      zero_init: start every block as the identity.
-      dtype: of the computation; parameters and logits are float32.
 
     References:
       He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016.
       Xie, Girshick, Dollár, Tu and He, Aggregated Residual Transformations, 2017.
       Zagoruyko and Komodakis, Wide Residual Networks, 2016.
+      Hu, Shen and Sun, Squeeze-and-Excitation Networks, 2018.
+      Dai et al., Deformable Convolutional Networks, 2017; Zhu et al., Deformable ConvNets v2, 2019.
+      Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017 (``output_stride``).
+      He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks, 2019 (ResNet-D).
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
-      >>> from jaxcnn import models
-      >>> model = models.create("resnet50(num_filters=8)", num_classes=5)
+      >>> from jaxcnn import models, nn
+      >>> class Plain(nn.ResidualBlock):
+      ...     def branch(self, x, train):
+      ...         return self.last(self.features, 3, self.strides, name="conv")(x, train=train)
+      >>> model = models.ResNet(3, Plain, num_filters=8, num_classes=5)
       >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+      >>> list(variables["params"])
+      ['head', 'stage1_block1', 'stage1_block2', 'stage1_block3', 'stem']
       >>> jax.eval_shape(model.apply, variables, jnp.ones((2, 96, 80, 3))).shape
       (2, 5)
     """
 
-    num_classes: int = 1000
-    stages: Sequence[int] = (2, 2, 2, 2)
-    block: str = "basic"
-    num_filters: int = 64
+    torch_names = TORCH_NAMES
+
+    stages: int | Sequence[int] = (2, 2, 2, 2)
+    block: Choice = "basic"
     groups: int = 1
     width: float = 1.0
-    stem: str = "imagenet"
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
-    drop_path: float = 0.0
-    zero_init: bool = False
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("num_classes", "num_filters", "groups"):
-            arguments.whole(name, getattr(self, name))
-        arguments.wholes("stages", self.stages)
+        arguments.wholes("stages", (self.stages,) if isinstance(self.stages, int) else self.stages)
+        arguments.whole("groups", self.groups)
         choices.pick("block", self.block, BLOCKS)
-        choices.pick("stem", self.stem, dict.fromkeys(STEMS))
         if self.block == "basic" and (self.groups, self.width) != (1, 1.0):
             raise ValueError(
                 f"groups={self.groups}, width={self.width}: basic blocks have neither; use bottleneck"
             )
-        choices.norm(self.norm, self.num_filters)
-        choices.activation(self.activation)
-        choices.conv(self.conv)
-        choices.pick("head", self.head, heads.HEADS)
-        arguments.rate("drop_path", self.drop_path)
-        arguments.flag("zero_init", self.zero_init)
         super().__post_init__()
 
     @linen.nowrap
-    def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        parts: dict[str, Any] = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype}
-        wide: dict[str, Any] = {} if self.block == "basic" else {"groups": self.groups, "width": self.width}
-        size, strides = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = nn.ConvNorm(self.num_filters, size, strides, name="stem", **parts)(x, train=train)
-        x = choices.activation(self.activation)(x)
-        if self.stem == "imagenet":
-            x = nn.MaxPool(3, strides=2, padding=1)(x)
-        total, done = sum(self.stages), 0
-        for stage, blocks in enumerate(self.stages):
-            for block in range(blocks):
-                done += 1
-                x = BLOCKS[self.block](
-                    self.num_filters * 2**stage,
-                    strides=2 if stage > 0 and block == 0 else 1,
-                    activation=self.activation,
-                    drop_path=self.drop_path * done / total,
-                    zero_init=self.zero_init,
-                    name=f"stage{stage + 1}_block{block + 1}",
-                    **wide,
-                    **parts,
-                )(x, train=train)
-        return heads.head(self.head, self.num_classes, name="head")(x, train=train)
+    def plan(self) -> tuple[Sequence[int], Callable[..., Any], dict[str, Any]]:
+        stages = (self.stages,) if isinstance(self.stages, int) else self.stages
+        usual = (self.groups, self.width) == (1, 1.0)  # which every block is
+        own = {} if usual else {"groups": self.groups, "width": self.width}
+        return stages, choices.pick("block", self.block, BLOCKS), own
 
 
-_bottleneck = functools.partial(ResNet, block="bottleneck")
-for _name, _builder in {
-    "resnet18": functools.partial(ResNet, stages=(2, 2, 2, 2), block="basic"),
-    "resnet34": functools.partial(ResNet, stages=(3, 4, 6, 3), block="basic"),
-    "resnet50": functools.partial(_bottleneck, stages=(3, 4, 6, 3)),
-    "resnet101": functools.partial(_bottleneck, stages=(3, 4, 23, 3)),
-    "resnet152": functools.partial(_bottleneck, stages=(3, 8, 36, 3)),
-    "resnext50_32x4d": functools.partial(_bottleneck, stages=(3, 4, 6, 3), groups=32, width=2.0),
-    "resnext101_32x8d": functools.partial(_bottleneck, stages=(3, 4, 23, 3), groups=32, width=4.0),
-    "resnext101_64x4d": functools.partial(_bottleneck, stages=(3, 4, 23, 3), groups=64, width=4.0),
-    "wide_resnet50_2": functools.partial(_bottleneck, stages=(3, 4, 6, 3), width=2.0),
-    "wide_resnet101_2": functools.partial(_bottleneck, stages=(3, 4, 23, 3), width=2.0),
+_DEPTHS: dict[int, dict[str, Any]] = {
+    18: {"stages": (2, 2, 2, 2), "block": "basic"},
+    34: {"stages": (3, 4, 6, 3), "block": "basic"},
+    26: {"stages": (2, 2, 2, 2), "block": "bottleneck"},
+    50: {"stages": (3, 4, 6, 3), "block": "bottleneck"},
+    101: {"stages": (3, 4, 23, 3), "block": "bottleneck"},
+    152: {"stages": (3, 8, 36, 3), "block": "bottleneck"},
+}
+_D: dict[str, Any] = {"stem": "deep", "shortcut": "average"}
+_SE: dict[str, Any] = {"gate": "se"}
+for _name, _options in {
+    **{f"resnet{depth}": _DEPTHS[depth] for depth in (18, 34, 50, 101, 152)},
+    **{f"resnet{depth}d": _DEPTHS[depth] | _D for depth in (18, 26, 34, 50, 101, 152)},
+    **{f"seresnet{depth}": _DEPTHS[depth] | _SE for depth in (18, 34, 50, 101, 152)},
+    "resnext50_32x4d": _DEPTHS[50] | {"groups": 32, "width": 2.0},
+    "resnext101_32x8d": _DEPTHS[101] | {"groups": 32, "width": 4.0},
+    "resnext101_64x4d": _DEPTHS[101] | {"groups": 64, "width": 4.0},
+    "seresnext50_32x4d": _DEPTHS[50] | _SE | {"groups": 32, "width": 2.0},
+    "seresnext101_32x8d": _DEPTHS[101] | _SE | {"groups": 32, "width": 4.0},
+    "wide_resnet50_2": _DEPTHS[50] | {"width": 2.0},
+    "wide_resnet101_2": _DEPTHS[101] | {"width": 2.0},
+    "deform_resnet50": _DEPTHS[50] | {"stage_convs": ("conv", "deform", "deform", "deform")},
 }.items():
-    register(_builder, name=_name)
+    register(functools.partial(ResNet, **_options), name=_name)

@@ -1,50 +1,42 @@
 """The residual networks for small images."""
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as linen
-import jax
 
-from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
-from jaxcnn.nn import choices, heads
-from jaxcnn.nn.choices import Choice
+from jaxcnn.models.residual import BLOCKS, ResidualNetwork
+from jaxcnn.nn import choices
 
 STAGES = 3
+LAYERS = {"basic": 2, "bottleneck": 3}  # of each block
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
 
 @register(name="resnet_cifar")
-class CifarResNet(Network):
+class CifarResNet(ResidualNetwork, kw_only=True):
     """A residual network of 6n + 2 layers: a 3×3 stem and three stages of n basic blocks, then the head.
 
-    Stages have 1×, 2× and 4× ``num_filters`` channels and the second and third halve the map. Any image of
-    one to three spatial axes and any size fits the ``pooled`` head. Convolutions start He normal by fan-out,
-    norms at scale 1 and bias 0, the head LeCun normal with bias 0. With ``drop_path`` the probability grows
-    linearly to that of the last block.
-
     ``resnet20`` is ``resnet_cifar(depth=20)``: 269,722 parameters on 3 channels and 10 classes, or 272,474
-    with ``shortcut="projection"``.
+    with ``shortcut="projection"``. ``preact_resnet20`` is ``resnet_cifar(depth=20, order="pre")``, which
+    moves every norm and so has as many; ``preact_resnet164`` has bottlenecks, 9n + 2 layers, and projections.
+    For initialization see :class:`jaxcnn.models.residual.ResidualNetwork`.
 
-    Attributes:
-      num_classes: logits.
-      depth: layers with weights, counted along f: 6n + 2.
-      num_filters: channels of the first stage.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      shortcut: where the shape changes, ``pad`` (the paper's) or ``projection``.
-      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      drop_path: probability that the last block is left out for an example in training.
-      zero_init: start every block as the identity.
-      dtype: of the computation; parameters and logits are float32.
+    Attributes: those of :class:`jaxcnn.models.residual.ResidualNetwork`, with defaults of the paper's section
+    4.2, and
+      depth: layers with weights, counted along f: 6n + 2, or 9n + 2 with bottlenecks.
+      block: ``basic`` or ``bottleneck``.
 
     References:
       He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016, section 4.2.
-      Huang, Sun, Liu, Sedra and Weinberger, Deep Networks with Stochastic Depth, 2016.
+      He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, 2016 (order).
+      Huang, Sun, Liu, Sedra and Weinberger, Deep Networks with Stochastic Depth, 2016 (drop path).
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxcnn import models
       >>> model = models.create("resnet20(num_filters=4)", num_classes=5)
@@ -54,52 +46,32 @@ class CifarResNet(Network):
     """
 
     num_classes: int = 10
-    depth: int = 20
     num_filters: int = 16
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
+    stem: str = "cifar"
     shortcut: str = "pad"
-    head: Choice = "pooled"
-    drop_path: float = 0.0
-    zero_init: bool = False
-    dtype: Any = None
+    depth: int = 20
+    block: str = "basic"
 
     def __post_init__(self) -> None:
-        for name in ("num_classes", "depth", "num_filters"):
-            arguments.whole(name, getattr(self, name))
-        if self.depth < 8 or self.depth % 6 != 2:
-            raise ValueError(f"depth={self.depth}: expected 6n + 2, e.g. {', '.join(map(str, DEPTHS))}")
-        choices.norm(self.norm, self.num_filters)
-        choices.activation(self.activation)
-        choices.conv(self.conv)
-        if choices.shortcut(self.shortcut) == "identity":
-            raise ValueError("shortcut='identity' cannot change shapes between stages; use pad or projection")
-        choices.pick("head", self.head, heads.HEADS)
-        arguments.rate("drop_path", self.drop_path)
-        arguments.flag("zero_init", self.zero_init)
+        arguments.whole("depth", self.depth)
+        choices.one_of("block", self.block, tuple(BLOCKS))
+        step = STAGES * LAYERS[self.block]
+        if self.depth < step + 2 or self.depth % step != 2:
+            examples = DEPTHS if self.block == "basic" else (11, 29, 164)
+            raise ValueError(
+                f"depth={self.depth}: expected {step}n + 2, e.g. {', '.join(map(str, examples))}"
+            )
         super().__post_init__()
 
     @linen.nowrap
-    def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        parts: dict[str, Any] = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype}
-        x = nn.ConvNorm(self.num_filters, name="stem", **parts)(x, train=train)
-        x = choices.activation(self.activation)(x)
-        blocks = (self.depth - 2) // 6
-        for stage in range(STAGES):
-            for block in range(blocks):
-                x = nn.BasicBlock(
-                    self.num_filters * 2**stage,
-                    strides=2 if stage > 0 and block == 0 else 1,
-                    activation=self.activation,
-                    shortcut=self.shortcut,
-                    drop_path=self.drop_path * (stage * blocks + block + 1) / (STAGES * blocks),
-                    zero_init=self.zero_init,
-                    name=f"stage{stage + 1}_block{block + 1}",
-                    **parts,
-                )(x, train=train)
-        return heads.head(self.head, self.num_classes, name="head")(x, train=train)
+    def plan(self) -> tuple[Sequence[int], Callable[..., Any], dict[str, Any]]:
+        return ((self.depth - 2) // (STAGES * LAYERS[self.block]),) * STAGES, BLOCKS[self.block], {}
 
 
 for _depth in DEPTHS:
     register(functools.partial(CifarResNet, depth=_depth), name=f"resnet{_depth}")
+    register(functools.partial(CifarResNet, depth=_depth, order="pre"), name=f"preact_resnet{_depth}")
+register(
+    functools.partial(CifarResNet, depth=164, block="bottleneck", shortcut="projection", order="pre"),
+    name="preact_resnet164",
+)

@@ -30,6 +30,7 @@ from jaxcnn.nn.rearrange import ChannelShuffle, DepthToSpace, PixelShuffle, Pixe
 from jaxcnn.nn.resize import Resize
 from jaxcnn.nn.standardized import StandardizedConv, WeightNormConv
 from jaxcnn.nn.stochastic import DropBlock, Dropout, DropPath, SpatialDropout
+from jaxcnn.nn.table import TableConv
 
 __all__ = [
     "CBAM",
@@ -90,6 +91,7 @@ __all__ = [
     "SqueezeExcite",
     "StandardizedConv",
     "StochasticPool",
+    "TableConv",
     "TiledConv",
     "WeightNormConv",
     "WeightedPool",

@@ -10,6 +10,7 @@ from jaxcnn import ops
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 from jaxcnn.nn.initializers import Initializer
+from jaxcnn.nn.pool import AvgPool
 from jaxcnn.nn.stochastic import DropPath
 from jaxcnn.ops import geometry
 
@@ -30,7 +31,9 @@ class ConvNorm(nn.Module):
       norm, conv: see :mod:`jaxcnn.nn.choices`.
       zero: start as the zero function: the last factor (the norm's scale, or the kernel) is zero.
       dilation: pixels between taps.
-      kernel_init: of the convolution; He normal by fan-out.
+      padding: in place of those zeros, as in :func:`jaxcnn.ops.conv`.
+      use_bias: own a bias; None: only where no normalization does.
+      kernel_init, bias_init: of the convolution; He normal by fan-out, and zero.
       dtype: of the computation; None is that of the input.
 
     Example:
@@ -49,7 +52,10 @@ class ConvNorm(nn.Module):
     zero: bool = False
     dtype: Any = None
     dilation: int = 1
+    padding: geometry.Padding | None = None
+    use_bias: bool | None = None
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -57,16 +63,20 @@ class ConvNorm(nn.Module):
         norm = choices.norm(
             self.norm, self.features, dtype=self.dtype, scale_init=zeros if self.zero else ones, name="norm"
         )
+        padding = self.padding
+        if padding is None:
+            padding = geometry.middle_padding(self.kernel_size, self.dilation)
         options = {"groups": self.groups, "dilation": self.dilation}
         options = {name: value for name, value in options.items() if value != 1}  # not every conv has them
         x = choices.conv(self.conv)(
             self.features,
             self.kernel_size,
             strides=self.strides,
-            padding=geometry.middle_padding(self.kernel_size, self.dilation),
+            padding=padding,
             **options,
-            use_bias=norm is None,
+            use_bias=norm is None if self.use_bias is None else self.use_bias,
             kernel_init=zeros if norm is None and self.zero else self.kernel_init,
+            bias_init=self.bias_init,
             dtype=self.dtype,
             name="conv",
         )(x)
@@ -85,12 +95,21 @@ class ResidualBlock(nn.Module):
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
       shortcut: the way past f where f changes the shape (elsewhere it is the identity). ``pad``:
         :func:`jaxcnn.ops.zero_pad_shortcut`, option A of the paper. ``projection``: a 1×1 convolution with
-        normalization, option B. ``identity``: refuse to change the shape.
+        normalization, option B. ``average``: the same without strides, behind average pooling (ResNet-D), so
+        that every pixel counts. ``identity``: refuse to change the shape.
+      order: ``post``, norm behind each convolution and an activation behind the sum. ``pre``: norm and
+        activation in front of each convolution and nothing behind the sum; a projection reads what the first
+        of them made. ``first``: as ``pre``, of an x that is normalized and activated already.
+      gate: of f's output, see :mod:`jaxcnn.nn.choices`.
       drop_path: probability of leaving f out for an example in training.
       zero_init: start with f = 0, so that the block is at first the activation of its shortcut.
       dtype: of the computation; None is that of the input.
 
-    Reference: He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016.
+    References:
+      He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016.
+      He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, 2016 (order).
+      Hu, Shen and Sun, Squeeze-and-Excitation Networks, 2018 (gate).
+      He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks, 2019 (average).
     """
 
     features: int
@@ -99,6 +118,8 @@ class ResidualBlock(nn.Module):
     activation: Choice = "relu"
     conv: Choice = "conv"
     shortcut: str = "projection"
+    order: str = "post"
+    gate: Choice = "none"
     drop_path: float = 0.0
     zero_init: bool = False
     dtype: Any = None
@@ -107,13 +128,25 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        branch = DropPath(self.drop_path, name="drop_path")(self._branch(x, train), train=train)
-        return choices.activation(self.activation)(branch + self._past(x, branch.shape[-1], train))
+        choices.order(self.order)
+        activation, active = choices.activation(self.activation), x
+        if self.order == "pre":
+            norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
+            active = activation(x if norm is None else norm(x, train=train))
+        branch = self.branch(active, train)
+        gate = choices.gate(self.gate, dtype=self.dtype, name="gate")
+        branch = branch if gate is None else gate(branch, train=train)
+        branch = DropPath(self.drop_path, name="drop_path")(branch, train=train)
+        h = branch + self._past(x, active, branch.shape[-1], train)
+        return activation(h) if self.order == "post" else h
 
-    def _branch(self, x: jax.Array, train: bool) -> jax.Array:
-        raise NotImplementedError
+    @nn.nowrap
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        """f without what ``order`` puts in front of it, made of :meth:`convolution` and :meth:`last`."""
+        raise TypeError(f"{type(self).__name__} defines no branch")
 
-    def _past(self, x: jax.Array, features: int, train: bool) -> jax.Array:
+    @nn.nowrap
+    def _past(self, x: jax.Array, active: jax.Array, features: int, train: bool) -> jax.Array:
         kind = choices.shortcut(self.shortcut)
         if self.strides == 1 and x.shape[-1] == features:
             return x
@@ -124,16 +157,29 @@ class ResidualBlock(nn.Module):
             )
         if kind == "pad":
             return ops.zero_pad_shortcut(x, features, strides=self.strides)
-        return self._conv_norm(features, 1, self.strides, name="shortcut")(x, train=train)
+        if kind == "projection":
+            return self.last(features, 1, self.strides, name="shortcut")(active, train=train)
+        if self.strides != 1:
+            active = AvgPool(self.strides, ceil_mode=True, count_include_pad=False)(active)
+        return self.last(features, 1, name="average_shortcut")(active, train=train)
+
+    @nn.nowrap
+    def convolution(self, features: int, kernel_size: int, strides: int = 1, **options: Any) -> ConvNorm:
+        """A convolution of f, with the norm behind it and the block's parts."""
+        options = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype} | options
+        return ConvNorm(features, kernel_size, strides, **options)
+
+    @nn.nowrap
+    def last(self, features: int, kernel_size: int, strides: int = 1, **options: Any) -> ConvNorm:
+        """The convolution in front of the sum, with a norm behind it where ``order`` is ``post``."""
+        if self.order != "post":
+            options |= {"norm": "none", "use_bias": self.norm == "none"}
+        return self.convolution(features, kernel_size, strides, **options)
 
     @property
     def _strided(self) -> dict[str, int]:
         """Strides and dilation of the convolution that has the strides."""
         return {"strides": self.strides, "dilation": self.first_dilation or self.dilation}
-
-    def _conv_norm(self, features: int, kernel_size: int, strides: int = 1, **options: Any) -> ConvNorm:
-        options = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype} | options
-        return ConvNorm(features, kernel_size, strides, **options)
 
 
 class BasicBlock(ResidualBlock):
@@ -148,10 +194,11 @@ class BasicBlock(ResidualBlock):
       (1, 4, 4, 16)
     """
 
-    def _branch(self, x: jax.Array, train: bool) -> jax.Array:
-        x = self._conv_norm(self.features, 3, **self._strided, name="conv1")(x, train=train)
+    @nn.nowrap
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        x = self.convolution(self.features, 3, **self._strided, name="conv1")(x, train=train)
         x = choices.activation(self.activation)(x)
-        conv2 = self._conv_norm(self.features, 3, dilation=self.dilation, zero=self.zero_init, name="conv2")
+        conv2 = self.last(self.features, 3, dilation=self.dilation, zero=self.zero_init, name="conv2")
         return conv2(x, train=train)
 
 
@@ -180,10 +227,11 @@ class BottleneckBlock(ResidualBlock):
     groups: int = 1
     width: float = 1.0
 
-    def _branch(self, x: jax.Array, train: bool) -> jax.Array:
+    @nn.nowrap
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
         activation, inner = choices.activation(self.activation), int(self.features * self.width)
-        x = activation(self._conv_norm(inner, 1, name="conv1")(x, train=train))
-        grouped = self._conv_norm(inner, 3, **self._strided, groups=self.groups, name="conv2")
+        x = activation(self.convolution(inner, 1, name="conv1")(x, train=train))
+        grouped = self.convolution(inner, 3, **self._strided, groups=self.groups, name="conv2")
         x = activation(grouped(x, train=train))
         features = self.features * self.expansion
-        return self._conv_norm(features, 1, zero=self.zero_init, name="conv3")(x, train=train)
+        return self.last(features, 1, zero=self.zero_init, name="conv3")(x, train=train)

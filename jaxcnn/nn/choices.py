@@ -107,12 +107,12 @@ def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
 def tuned(choice: Choice, **options: Any) -> Choice:
     """``choice`` as a family's authors tuned it: with these ``options`` where it is ``batch``.
 
-    >>> tuned("group", epsilon=1e-3)
+    >>> tuned("group", momentum=0.99)
     'group'
-    >>> norm(tuned("batch", epsilon=1e-3, momentum=0.99), 8).momentum
+    >>> norm(tuned("batch", momentum=0.99), 8).momentum
     0.99
     """
-    return (lambda **given: BatchNorm(**given | options)) if choice == "batch" else choice
+    return functools.partial(BatchNorm, **options) if choice == "batch" else choice
 
 
 def activation(choice: Choice) -> Callable[[jax.Array], jax.Array]:
@@ -148,15 +148,16 @@ def gate(choice: Choice, **options: Any) -> nn.Module | None:
 
 def shortcut(choice: str) -> str:
     """A name of :data:`SHORTCUTS`, checked; see :class:`jaxcnn.nn.ResidualBlock`."""
-    return _one_of("shortcut", choice, SHORTCUTS)
+    return one_of("shortcut", choice, SHORTCUTS)
 
 
 def order(choice: str) -> str:
     """A name of :data:`ORDERS`, checked; see :class:`jaxcnn.nn.ResidualBlock`."""
-    return _one_of("order", choice, ORDERS)
+    return one_of("order", choice, ORDERS)
 
 
-def _one_of(argument: str, choice: str, known: Sequence[str]) -> str:
+def one_of(argument: str, choice: str, known: Sequence[str]) -> str:
+    """``choice``, which has to be one of the names ``known``."""
     if choice not in known:
         raise ValueError(f"{argument}={choice!r} is unknown; {nearest(str(choice), known)}")
     return choice

@@ -52,6 +52,7 @@ from jaxcnn.ops.roi import deform_roi_pool, roi_align
 from jaxcnn.ops.shortcut import zero_pad_shortcut
 from jaxcnn.ops.stochastic import drop_block, drop_path, dropout, spatial_dropout
 from jaxcnn.ops.stochastic_pool import stochastic_pool
+from jaxcnn.ops.table import table_conv
 from jaxcnn.ops.transpose import conv_transpose
 from jaxcnn.ops.weighted import blur_pool, gaussian_pool, lp_pool, weighted_pool
 
@@ -123,6 +124,7 @@ __all__ = [
     "squash",
     "squeeze_excite",
     "stochastic_pool",
+    "table_conv",
     "tiled_conv",
     "update_running",
     "weight_normalize",

@@ -1,30 +1,13 @@
 """Networks against their published sizes, against torch, and as a step of training finds them."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from jaxcnn import models, nn
-
-KEY = jax.random.key(0)
-
-
-def count(text, shape, **kwargs):
-    """Learned numbers, from shapes alone."""
-    model = models.create(text, **kwargs)
-    variables = jax.eval_shape(model.init, KEY, jax.ShapeDtypeStruct(shape, jnp.float32))
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-
-
-def numbers(model, x, low=0.1):
-    """Variables drawn at random, which spares compiling the model's own initialization."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(model.init, KEY, x)
-    return jax.tree.map(lambda leaf: rng.uniform(low, 0.6, leaf.shape).astype(np.float32), shapes)
+from tests.models import family
+from tests.models.family import KEY, count, numbers
 
 
 def cifar_count(depth, w, channels=3, classes=10, projection=False):
@@ -107,59 +90,17 @@ OPTIONS = [
 
 @pytest.mark.parametrize("text", OPTIONS)
 def test_one_step_lowers_the_loss_of_its_batch(text):
-    model = models.create(text, num_classes=5)
-    x = jax.random.normal(KEY, (8, 8, 8, 1))
-    y = jnp.arange(8) % 5
-    variables = jax.jit(model.init)(KEY, x)
-    rest = {name: tree for name, tree in variables.items() if name != "params"}
-
-    def loss(params, rest):
-        logits, rest = model.apply(
-            {"params": params, **rest}, x, train=True, mutable=["batch_stats"], rngs={"dropout": KEY}
-        )
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), rest
-
-    @jax.jit
-    def step(params, rest):
-        (value, rest), gradients = jax.value_and_grad(loss, has_aux=True)(params, rest)
-        return value, jax.tree.map(lambda p, g: p - 0.02 * g, params, gradients), rest
-
-    before, params, rest = step(variables["params"], rest)
-    after, params, _ = step(params, rest)
-    assert after < before
-    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
+    family.assert_learns(text, (8, 8, 8, 1))
 
 
 @pytest.mark.parametrize("text", OPTIONS)
 def test_half_precision_computes_in_it_and_keeps_parameters_and_logits(text):
-    model = models.create(text, num_classes=5, dtype="bfloat16")
-    x = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
-    variables = jax.eval_shape(model.init, KEY, x)
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    apply = functools.partial(model.apply, capture_intermediates=True, mutable=["intermediates"])
-    logits, state = jax.eval_shape(apply, variables, x)
-    assert logits.dtype == jnp.float32
-    tops = {
-        name: jax.tree.leaves(tree["__call__"])
-        for name, tree in state["intermediates"].items()
-        if name != "__call__"
-    }
-    assert {leaf.dtype for name, leaves in tops.items() if name != "head" for leaf in leaves} == {
-        jnp.dtype("bfloat16")
-    }
+    family.assert_half_precision(text, (2, 8, 8, 1))
 
 
 @pytest.mark.parametrize("text", ["lenet5", "resnet8(num_filters=4)"])
 def test_one_set_of_parameters_fits_every_size(text):
-    model = models.create(text, num_classes=5)
-    shapes = [(2, 8, 8, 1), (2, 13, 9, 1), (2, 40, 33, 1), (1, 1, 1, 1)]
-    trees = [jax.eval_shape(model.init, KEY, jax.ShapeDtypeStruct(shape, jnp.float32)) for shape in shapes]
-    assert all(tree == trees[0] for tree in trees)
-    for shape in shapes:
-        assert jax.eval_shape(model.apply, trees[0], jax.ShapeDtypeStruct(shape, jnp.float32)).shape == (
-            shape[0],
-            5,
-        )
+    family.assert_any_size(text, [(2, 8, 8, 1), (2, 13, 9, 1), (2, 40, 33, 1), (1, 1, 1, 1)])
 
 
 @pytest.mark.parametrize("spatial", [(16,), (8, 8), (4, 6, 8)])

@@ -58,6 +58,17 @@ def test_max_pool_is_torchs_with_its_gradient(case, values):
     )
 
 
+@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize(("size", "window", "strides"), [(1, 2, 2), (2, 3, 3), (2, 4, 3)])
+def test_the_only_window_may_hang_over_the_end(kind, size, window, strides):
+    """As torch's does in ceil mode, where a map has become smaller than the window."""
+    x = rng.standard_normal((1, size, 5, 2))
+    numbers = {"window": (window, 2), "strides": (strides, 2), "padding": (0, 0), "ceil_mode": True}
+    numbers |= {"count_include_pad": False} if kind == "avg" else {}
+    ours = ops.max_pool if kind == "max" else ops.avg_pool
+    assert_agree(lambda x: ours(x, **numbers), lambda x: torch_pool(kind, x, **numbers), x, tolerance=1e-12)
+
+
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(poolings(dilated=False), st.sampled_from(["continuous", "tied"]))
 def test_xlas_own_max_pool_is_the_same_function(case, values):

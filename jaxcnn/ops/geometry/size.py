@@ -76,8 +76,8 @@ def output_size(
       stride: pixels between windows.
       padding: pixels added on both sides, or (low, high).
       dilation: pixels between taps.
-      ceil_mode: round up, counting a last window that hangs over the end, unless it would start beyond the
-        input and its low padding (torch's rule for pooling).
+      ceil_mode: round up, counting a last window that hangs over the end, the only one it may be, unless it
+        would start beyond the input and its low padding (torch's rule for pooling).
 
     Returns:
       The number of outputs, at least 1.
@@ -91,14 +91,14 @@ def output_size(
     """
     low, high = as_pair(padding)
     room = size + low + high - extent(kernel, dilation)
-    if size < 1 or room < 0:
+    outputs = room // stride + 1
+    if ceil_mode and room % stride and outputs * stride < size + low:
+        outputs += 1
+    if size < 1 or outputs < 1:
         raise ValueError(
             f"a kernel of {kernel} with dilation {dilation} spans {extent(kernel, dilation)} pixels and does "
             f"not fit in {size} + {low} + {high} (size and padding); use padding or a smaller kernel"
         )
-    outputs = room // stride + 1
-    if ceil_mode and room % stride and outputs * stride < size + low:
-        outputs += 1
     return outputs
 
 

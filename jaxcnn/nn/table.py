@@ -1,0 +1,50 @@
+"""Module that owns the kernels of a table of connections."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxcnn import ops
+from jaxcnn.nn.conv import Owner
+from jaxcnn.ops.geometry import Padding, spatial_tuple
+
+
+class TableConv(Owner):
+    """Module form of :func:`jaxcnn.ops.table_conv`; the fan-in of a feature is that of its own connections.
+
+    Attributes:
+      table: for each feature the channels it reads.
+      kernel_size: taps, an int or one for each spatial axis.
+      strides, padding, dilation, lowering: as in :func:`jaxcnn.ops.conv`.
+    """
+
+    table: Sequence[Sequence[int]]
+    kernel_size: int | Sequence[int]
+    strides: int | Sequence[int] = 1
+    padding: Padding = "SAME"
+    dilation: int | Sequence[int] = 1
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        taps = spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
+        connections = sum(map(len, self.table))
+
+        def draw(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+            keys = jax.random.split(key, len(self.table))
+            rows = zip(keys, self.table, strict=True)
+            kernels = [self.kernel_init(key, (*taps, len(row), 1), dtype)[..., 0] for key, row in rows]
+            return jnp.concatenate(kernels, axis=-1)
+
+        return ops.table_conv(
+            *self.own(x, {"kernel": (*taps, connections)}, (len(self.table),), draw),
+            table=self.table,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation,
+            lowering=self.lowering,
+        )

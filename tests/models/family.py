@@ -1,0 +1,80 @@
+"""What every family of networks is held to."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcnn import models
+
+KEY = jax.random.key(0)
+HASTY = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
+
+
+def spec(shape, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def count(text, shape, dtype=jnp.float32, **kwargs):
+    """Learned numbers, from shapes alone."""
+    variables = jax.eval_shape(models.create(text, **kwargs).init, KEY, spec(shape, dtype))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def numbers(model, x, low=0.1):
+    """Variables drawn at random, which spares compiling the model's own initialization."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, KEY, x)
+    return jax.tree.map(lambda leaf: rng.uniform(low, 0.6, leaf.shape).astype(np.float32), shapes)
+
+
+def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None):
+    """A step of gradient descent on a fixed batch lowers its loss, and leaves every number finite."""
+    model = models.create(text, num_classes=5)
+    x = jax.random.normal(KEY, shape) if tokens is None else jax.random.randint(KEY, shape, 0, tokens)
+    variables = jax.jit(model.init, compiler_options=HASTY)(KEY, x)
+    logits = jax.eval_shape(model.apply, variables, x)
+    y = jnp.arange(np.prod(logits.shape[:-1])).reshape(logits.shape[:-1]) % 5
+    loss_of = loss_of or optax.softmax_cross_entropy_with_integer_labels
+
+    def loss(params, rest):
+        logits, rest = model.apply(
+            {"params": params, **rest}, x, train=True, mutable=["batch_stats"], rngs={"dropout": KEY}
+        )
+        return loss_of(logits, y).mean(), rest
+
+    @functools.partial(jax.jit, compiler_options=HASTY)
+    def step(params, rest):
+        (value, rest), gradients = jax.value_and_grad(loss, has_aux=True)(params, rest)
+        return value, jax.tree.map(lambda p, g: p - rate * g, params, gradients), rest
+
+    rest = {name: tree for name, tree in variables.items() if name != "params"}
+    before, params, rest = step(variables["params"], rest)
+    after, params, _ = step(params, rest)
+    assert after < before
+    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
+
+
+def assert_half_precision(text, shape, *, dtype=jnp.float32, exact=("head",)):
+    """Every part but ``exact`` computes in bfloat16; parameters and logits are float32."""
+    model = models.create(text, num_classes=5, dtype="bfloat16")
+    variables = jax.eval_shape(model.init, KEY, spec(shape, dtype))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    apply = functools.partial(model.apply, capture_intermediates=True, mutable=["intermediates"])
+    logits, state = jax.eval_shape(apply, variables, spec(shape, dtype))
+    assert logits.dtype == jnp.float32
+    parts = {name: tree for name, tree in state["intermediates"].items() if name not in ("__call__", *exact)}
+    found = {leaf.dtype for tree in parts.values() for leaf in jax.tree.leaves(tree["__call__"])}
+    assert found == {jnp.dtype("bfloat16")}
+
+
+def assert_any_size(text, shapes, *, dense=False):
+    """One set of parameters for inputs of all these shapes; logits at every place where ``dense``."""
+    model = models.create(text, num_classes=5)
+    trees = [jax.eval_shape(model.init, KEY, spec(shape)) for shape in shapes]
+    assert all(tree == trees[0] for tree in trees)
+    for shape in shapes:
+        expected = (*shape[:-1], 5) if dense else (shape[0], 5)
+        assert jax.eval_shape(model.apply, trees[0], spec(shape)).shape == expected
