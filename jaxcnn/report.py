@@ -1,4 +1,4 @@
-"""The page of a run: ``python -m jaxcnn.report RUN`` writes ``RUN/report.html``."""
+"""The page of a run or of a sweep: ``python -m jaxcnn.report FOLDER`` writes ``FOLDER/report.html``."""
 
 import json
 import shlex
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from jaxcnn.engine.job import TrainedRun
 
 USAGE = """\
-usage: python -m jaxcnn.report RUN
+usage: python -m jaxcnn.report FOLDER
 
-Writes RUN/report.html: curves, accuracy, confusion matrix, worst errors, filters, feature maps, layers.
+Of a run: curves, accuracy, confusion matrix, worst errors, filters, feature maps, layers.
+Of a sweep: best candidates, what matters, all candidates and how they learnt; also as CSV and Parquet.
+Writes FOLDER/report.html.
 """
 
 
@@ -25,6 +27,11 @@ def main(words: list[str]) -> int:
         raise UserError(f"expected one run folder and got {len(words)}: python -m jaxcnn.report RUN")
     if not Path(words[0]).is_dir():
         raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
+    if (Path(words[0]) / "sweep.flags").exists():
+        from jaxcnn.sweeps import pages
+
+        print(pages.write(words[0]))
+        return 0
 
     from jaxcnn.engine import backend  # after the checks: it brings JAX
 

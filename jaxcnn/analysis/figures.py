@@ -65,7 +65,7 @@ def curves(
       >>> curves([Series("loss", [1, 2, 3], [3.0, 2.0, 1.5])], x_label="epoch")[:4]
       '<svg'
     """
-    with _style():
+    with style():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
@@ -93,7 +93,7 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if percent:
             axes.yaxis.set_major_formatter(lambda y, _: f"{round(100 * y, 6):g}%")
-        return _svg(figure, salt=repr((series, x_label)))
+        return svg(figure, salt=repr((series, x_label)))
 
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
@@ -116,7 +116,8 @@ def _thin(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[flo
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """What all figures look like, while one is drawn."""
     check_installed()
     import matplotlib.style
 
@@ -149,7 +150,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _svg(figure: Any, salt: str) -> str:
+def svg(figure: Any, salt: str) -> str:
     """The figure as ``<svg>`` without what a file of its own would need (prolog, namespaces, metadata)."""
     import matplotlib as mpl
 

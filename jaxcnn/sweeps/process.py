@@ -4,6 +4,7 @@ It leaves when the sweep is over, on SIGTERM or SIGINT, and when the process tha
 standard input ends then. Candidates are saved and given back first.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def main(words: list[str]) -> int:
     stop = stop_requests()
 
     def parent_gone() -> None:
-        sys.stdin.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held when this process leaves
+            pass
         stop.set()
 
     threading.Thread(target=parent_gone, daemon=True).start()

@@ -7,6 +7,13 @@ from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.settings import Settings
 from jaxcnn.sweeps.storage import Storage
 from jaxcnn.sweeps.study import Study
+from tests.sweeps import processes
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left():
+    yield
+    processes.end_all()
 
 
 @pytest.fixture
