@@ -10,6 +10,7 @@ from jaxcnn import nn
 from jaxcnn.models import arguments
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
+from jaxcnn.models.torch_names import Rule
 from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
@@ -24,6 +25,27 @@ SETTING = (
     (6, 320, 1, 1),
 )
 
+TORCH_NAMES = {
+    "torchvision": (
+        Rule(("stem", r"stage\d+_block\d+", "last"), "features/{#}"),
+        Rule(("expand", "depthwise", "project/conv", "project/norm"), "conv/{#}"),
+        Rule("conv", "0"),
+        Rule("norm", "1"),
+        Rule("head/dense", "classifier/1"),
+    ),
+    "timm": (
+        Rule("stem/conv", "conv_stem"),
+        Rule("stem/norm", "bn1"),
+        Rule("last/conv", "conv_head"),
+        Rule("last/norm", "bn2"),
+        Rule(r"stage(\d+)_block(\d+)", "blocks/{1:n-1}/{2:n-1}"),
+        Rule("depthwise/conv", "conv_dw"),
+        Rule(("expand/conv", "project/conv"), lambda match, count: ("conv_pw", "conv_pwl")[count]),
+        Rule(("expand/norm", "depthwise/norm", "project/norm"), "bn{#:n+1}"),
+        Rule("head/dense", "classifier"),
+    ),
+}
+
 
 def divisible(channels: float, by: int = 8) -> int:
     """The nearest multiple of ``by``, but not more than a tenth below ``channels``.
@@ -33,40 +55,6 @@ def divisible(channels: float, by: int = 8) -> int:
     """
     rounded = max(by, int(channels + by / 2) // by * by)
     return rounded + by if rounded < 0.9 * channels else rounded
-
-
-class InvertedResidual(linen.Module):
-    """1×1 up, depthwise 3×3, linear 1×1 down; with the input added where the shape stays.
-
-    Attributes:
-      features: channels of the output.
-      expansion: channels inside, as a multiple of the input's; 1 leaves the first convolution out.
-      strides: of the depthwise convolution.
-      norm, activation: see :mod:`jaxcnn.nn.choices`.
-      drop_path: probability of leaving the branch out for an example in training.
-      dtype: of the computation; None is that of the input.
-    """
-
-    features: int
-    expansion: int = 6
-    strides: int = 1
-    norm: Choice = "batch"
-    activation: Choice = "relu6"
-    drop_path: float = 0.0
-    dtype: Any = None
-
-    @linen.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        activation, channels = choices.activation(self.activation), x.shape[-1]
-        parts: dict[str, Any] = {"norm": self.norm, "dtype": self.dtype}
-        inner, y = channels * self.expansion, x
-        if self.expansion != 1:
-            y = activation(nn.ConvNorm(inner, 1, name="expand", **parts)(y, train=train))
-        y = nn.ConvNorm(inner, 3, self.strides, groups=inner, name="depthwise", **parts)(y, train=train)
-        y = nn.ConvNorm(self.features, 1, name="project", **parts)(activation(y), train=train)
-        if self.strides != 1 or channels != self.features:
-            return y
-        return x + nn.DropPath(self.drop_path, name="drop_path")(y, train=train)
 
 
 @register(name="mobilenet_v2")
@@ -81,7 +69,7 @@ class MobileNetV2(Network):
       width: multiplies every number of channels, rounded to multiples of 8.
       setting: (expansion, channels, blocks, strides) of each stage.
       dropout: rate before the head's dense layer.
-      norm, activation: see :mod:`jaxcnn.nn.choices`.
+      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the depthwise convolutions.
       head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
       drop_path: probability that the last block is left out for an example in training.
       dtype: of the computation; parameters and logits are float32.
@@ -98,29 +86,25 @@ class MobileNetV2(Network):
       (2, 5)
     """
 
+    torch_names = TORCH_NAMES
+
     num_classes: int = 1000
     width: float = 1.0
     setting: Sequence[Sequence[int]] = SETTING
     dropout: float = 0.2
     norm: Choice = "batch"
     activation: Choice = "relu6"
+    conv: Choice = "conv"
     head: Choice = "pooled"
     drop_path: float = 0.0
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.whole("num_classes", self.num_classes)
-        if not isinstance(self.width, int | float) or not 0 < self.width < 100:
-            raise ValueError(f"width={self.width!r}: expected a number above 0, e.g. 0.5")
+        arguments.common(self)
         for i, stage in enumerate(self.setting):
             arguments.wholes(f"setting[{i}]", stage)
             if len(stage) != 4:
                 raise ValueError(f"setting[{i}]={stage!r}: expected (expansion, channels, blocks, strides)")
-        choices.norm(self.norm, 8)
-        choices.activation(self.activation)
-        choices.pick("head", self.head, heads.HEADS)
-        arguments.rate("dropout", self.dropout)
-        arguments.rate("drop_path", self.drop_path)
         super().__post_init__()
 
     @linen.nowrap
@@ -132,11 +116,12 @@ class MobileNetV2(Network):
         for stage, (expansion, channels, blocks, strides) in enumerate(self.setting):
             for block in range(blocks):
                 done += 1
-                x = InvertedResidual(
+                x = nn.InvertedResidual(
                     divisible(channels * self.width),
-                    expansion,
-                    strides if block == 0 else 1,
+                    x.shape[-1] * expansion,
+                    strides=strides if block == 0 else 1,
                     activation=self.activation,
+                    conv=self.conv,
                     drop_path=self.drop_path * done / total,
                     name=f"stage{stage + 1}_block{block + 1}",
                     **parts,

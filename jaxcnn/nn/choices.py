@@ -107,10 +107,10 @@ def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
 def tuned(choice: Choice, **options: Any) -> Choice:
     """``choice`` as a family's authors tuned it: with these ``options`` where it is ``batch``.
 
-    >>> tuned("group", momentum=0.99)
+    >>> tuned("group", epsilon=1e-3)
     'group'
-    >>> norm(tuned("batch", momentum=0.99), 8).momentum
-    0.99
+    >>> norm(tuned("batch", epsilon=1e-3), 8).epsilon
+    0.001
     """
     return functools.partial(BatchNorm, **options) if choice == "batch" else choice
 

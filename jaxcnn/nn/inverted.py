@@ -16,8 +16,8 @@ class InvertedResidual(nn.Module):
     """1×1 up, depthwise, squeeze-excite, linear 1×1 down; with the input added where the shape stays.
 
     Where ``inner`` is the number of input channels the first convolution is left out. ``fused`` puts one
-    plain convolution, ``expand``, in place of the first two, and leaves the last out where ``inner`` is the
-    number of input channels.
+    plain convolution, ``spatial_expand``, in place of the first two; where ``inner`` is the number of input
+    channels it leaves out the last as well, and that one is ``spatial``.
 
     Attributes:
       features: channels of the output.
@@ -85,9 +85,9 @@ class InvertedResidual(nn.Module):
         activation = choices.activation(self.activation)
         window = {"strides": self.strides, "conv": self.conv}
         if self.inner == x.shape[-1]:
-            x = self._conv_norm(self.features, self.kernel_size, **window, name="expand")(x, train=train)
+            x = self._conv_norm(self.features, self.kernel_size, **window, name="spatial")(x, train=train)
             return activation(x)
-        x = self._conv_norm(self.inner, self.kernel_size, **window, name="expand")(x, train=train)
+        x = self._conv_norm(self.inner, self.kernel_size, **window, name="spatial_expand")(x, train=train)
         return self._conv_norm(self.features, 1, name="project")(activation(x), train=train)
 
     def _conv_norm(self, features: int, kernel_size: int, **options: Any) -> ConvNorm:

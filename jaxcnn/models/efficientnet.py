@@ -1,0 +1,199 @@
+"""EfficientNet: mobile blocks, with depth, width and resolution scaled together."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as linen
+import jax
+
+from jaxcnn import nn
+from jaxcnn.models import arguments
+from jaxcnn.models.mobilenet import divisible
+from jaxcnn.models.network import Network
+from jaxcnn.models.registry import register
+from jaxcnn.models.torch_names import Layout, Rule
+from jaxcnn.nn import choices, heads
+from jaxcnn.nn.choices import Choice
+
+
+class Stage(NamedTuple):
+    """A row of the papers' tables."""
+
+    fused: bool
+    expansion: int
+    kernel_size: int
+    strides: int
+    features: int
+    blocks: int
+
+
+V1 = (
+    Stage(False, 1, 3, 1, 16, 1),
+    Stage(False, 6, 3, 2, 24, 2),
+    Stage(False, 6, 5, 2, 40, 2),
+    Stage(False, 6, 3, 2, 80, 3),
+    Stage(False, 6, 5, 1, 112, 3),
+    Stage(False, 6, 5, 2, 192, 4),
+    Stage(False, 6, 3, 1, 320, 1),
+)
+V2_S = (
+    Stage(True, 1, 3, 1, 24, 2),
+    Stage(True, 4, 3, 2, 48, 4),
+    Stage(True, 4, 3, 2, 64, 4),
+    Stage(False, 4, 3, 2, 128, 6),
+    Stage(False, 6, 3, 1, 160, 9),
+    Stage(False, 6, 3, 2, 256, 15),
+)
+
+DROPOUT = ((1.0, 0.2), (1.1, 0.3), (1.4, 0.4), (1.8, 0.5))
+"""Rates of the papers' networks, from each width on."""
+
+TORCH_NAMES = {
+    "torchvision": (
+        Rule(r"stage(\d+)_block(\d+)", "stage{1}/{2:n-1}"),
+        Rule(("stem", r"stage\d+", "last"), "features/{#}"),
+        Rule(("spatial", "spatial_expand", "expand", "depthwise", "squeeze_excite", "project"), "block/{#}"),
+        Rule("squeeze", "fc1", Layout(ones=2)),
+        Rule("excite", "fc2", Layout(ones=2)),
+        Rule("conv", "0"),
+        Rule("norm", "1"),
+        Rule("head/dense", "classifier/1"),
+    ),
+    "timm": (
+        Rule("stem/conv", "conv_stem"),
+        Rule("stem/norm", "bn1"),
+        Rule("last/conv", "conv_head"),
+        Rule("last/norm", "bn2"),
+        Rule(r"stage(\d+)_block(\d+)", "blocks/{1:n-1}/{2:n-1}"),
+        Rule("spatial/conv", "conv"),
+        Rule("spatial_expand/conv", "conv_exp"),
+        Rule("depthwise/conv", "conv_dw"),
+        Rule(
+            ("spatial_expand/norm", "spatial/norm", "expand/norm", "depthwise/norm", "project/norm"),
+            "bn{#:n+1}",
+        ),
+        Rule(("expand/conv", "project/conv"), lambda match, count: ("conv_pw", "conv_pwl")[count]),
+        Rule("squeeze_excite/squeeze", "se/conv_reduce", Layout(ones=2)),
+        Rule("squeeze_excite/excite", "se/conv_expand", Layout(ones=2)),
+        Rule("head/dense", "classifier"),
+    ),
+}
+
+
+@register(name="efficientnet")
+class EfficientNet(Network):
+    """A strided stem, stages of gated inverted residuals, plain or fused, a 1×1 convolution, and a head.
+
+    Names and sizes are torchvision's: ``efficientnet_b0`` has 5,288,548 parameters on 1,000 classes,
+    ``efficientnet_v2_s`` 21,458,488. Convolutions start He normal by fan-out, norms at scale 1 and bias 0,
+    gates LeCun normal, the head uniform with variance 1/(3 · classes). With ``drop_path`` the probability
+    grows linearly from 0 at the first block.
+
+    Attributes:
+      num_classes: logits.
+      width: multiplies every number of channels, rounded to multiples of 8.
+      depth: multiplies the blocks of each stage, rounded up.
+      stages: (fused, expansion, kernel size, strides, channels, blocks) of each; gates are in plain blocks.
+      stem_features: channels of the stem, before ``width``.
+      last: channels of the last convolution; None: four times those of the last stage.
+      dropout: rate before the head's dense layer; None: 0.2 to 0.5 by the width, see :data:`DROPOUT`.
+      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of depthwise and fused
+        convolutions.
+      epsilon, momentum: of batch normalization, as in :class:`jaxcnn.nn.BatchNorm`.
+      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
+      drop_path: probability of leaving out a block for an example in training, see above.
+      dtype: of the computation; parameters and logits are float32.
+
+    References:
+      Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019.
+      Tan and Le, EfficientNetV2: Smaller Models and Faster Training, 2021.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxcnn import models
+      >>> model = models.create("efficientnet(width=0.25)", num_classes=5)
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+      >>> jax.eval_shape(model.apply, variables, jnp.ones((2, 64, 48, 3))).shape
+      (2, 5)
+    """
+
+    torch_names = TORCH_NAMES
+
+    num_classes: int = 1000
+    width: float = 1.0
+    depth: float = 1.0
+    stages: Sequence[Sequence[Any]] = V1
+    stem_features: int = 32
+    last: int | None = None
+    dropout: float | None = None
+    norm: Choice = "batch"
+    activation: Choice = "silu"
+    conv: Choice = "conv"
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    head: Choice = "pooled"
+    drop_path: float = 0.2
+    dtype: Any = None
+
+    def __post_init__(self) -> None:
+        arguments.factor("width", self.width)
+        if self.dropout is None:
+            self.dropout = max(rate for width, rate in DROPOUT if width <= max(self.width, 1.0))
+        arguments.common(self)
+        arguments.factor("depth", self.depth)
+        arguments.whole("stem_features", self.stem_features)
+        if self.last is not None:
+            arguments.whole("last", self.last)
+        arguments.rows("stages", self.stages, Stage)
+        super().__post_init__()
+
+    @linen.nowrap
+    def forward(self, x: jax.Array, train: bool) -> jax.Array:
+        norm = choices.tuned(self.norm, epsilon=self.epsilon, momentum=self.momentum)
+        parts: dict[str, Any] = {"norm": norm, "dtype": self.dtype}
+        activation = choices.activation(self.activation)
+        stem = nn.ConvNorm(divisible(self.stem_features * self.width), 3, 2, name="stem", **parts)
+        x = activation(stem(x, train=train))
+        stages = [Stage(*row) for row in self.stages]
+        counts = [math.ceil(stage.blocks * self.depth) for stage in stages]
+        done = 0
+        for number, (stage, blocks) in enumerate(zip(stages, counts, strict=True), start=1):
+            for block in range(1, blocks + 1):
+                channels = x.shape[-1]
+                x = nn.InvertedResidual(
+                    divisible(stage.features * self.width),
+                    divisible(channels * stage.expansion),
+                    stage.kernel_size,
+                    stage.strides if block == 1 else 1,
+                    squeeze=0 if stage.fused else max(channels // 4, 1),
+                    fused=stage.fused,
+                    activation=self.activation,
+                    squeeze_activation=self.activation,
+                    conv=self.conv,
+                    drop_path=self.drop_path * done / sum(counts),
+                    name=f"stage{number}_block{block}",
+                    **parts,
+                )(x, train=train)
+                done += 1
+        last = nn.ConvNorm(self.last or 4 * x.shape[-1], 1, name="last", **parts)
+        x = activation(last(x, train=train))
+        uniform = linen.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+        head = heads.head(self.head, self.num_classes, dropout=self.dropout, kernel_init=uniform, name="head")
+        return head(x, train=train)
+
+
+_later = {"epsilon": 1e-3, "momentum": 0.99}
+for _name, _width, _depth, _options in (
+    ("efficientnet_b0", 1.0, 1.0, {}),
+    ("efficientnet_b1", 1.0, 1.1, {}),
+    ("efficientnet_b2", 1.1, 1.2, {}),
+    ("efficientnet_b3", 1.2, 1.4, {}),
+    ("efficientnet_b4", 1.4, 1.8, {}),
+    ("efficientnet_b5", 1.6, 2.2, _later),
+    ("efficientnet_b6", 1.8, 2.6, _later),
+    ("efficientnet_b7", 2.0, 3.1, _later),
+    ("efficientnet_v2_s", 1.0, 1.0, {"stages": V2_S, "stem_features": 24, "last": 1280, **_later}),
+):
+    register(functools.partial(EfficientNet, width=_width, depth=_depth, **_options), name=_name)
