@@ -127,9 +127,7 @@ class Rule:
     def replacement(self, match: re.Match[str], count: int) -> str:
         if callable(self.name):
             return self.name(match, count)
-        return self.name.format(
-            *map(_Group, match.group(0, *range(1, match.re.groups + 1))), **{"#": _Group(count)}
-        )
+        return self.name.format(*map(_Group, (match[0], *match.groups())), **{"#": _Group(count)})
 
 
 class _Group(str):

@@ -17,7 +17,7 @@ TORCHVISION = [
 ]
 TIMM = {
     # ours: timm's
-    "xception": "xception",
+    "xception": "legacy_xception",
     "densenet121": "densenet121",
     "inception_v3": "inception_v3",
     **{f"seresnet{depth}": f"seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
@@ -150,7 +150,7 @@ def test_networks_are_torchs(text, make, layout, shape):
             "torchvision",
             {"norm": LESS_SURE},
         ),
-        ("xception", _timm("xception"), "timm", {}),
+        ("xception", _timm("legacy_xception"), "timm", {}),
     ],
 )
 def test_networks_of_one_size_are_torchs(text, make, layout, options):
