@@ -205,8 +205,8 @@ class LaneGroup:
                 self._end(number)
                 yield Finished(number, Result.read(folder))
                 continue
+            self._prepare()
             try:
-                self._prepare()
                 lane = Lane(number, config, self._job, self._feed)
             except UserError as error:
                 self._end(number)
@@ -229,8 +229,9 @@ class LaneGroup:
 
     def _resize(self, width: int) -> None:
         begun = time.monotonic()
-        self._program = Program(self._job, self._feed, width)
-        check_memory(self._program)
+        program = Program(self._job, self._feed, width)
+        check_memory(program)
+        self._program = program
         self._compiled_for = time.monotonic() - begun
         self._slots = [None] * width
         self._states = self._program.fill(self._job.init_state())

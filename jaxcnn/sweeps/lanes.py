@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -32,11 +33,10 @@ def lanes(
       ValueError: no columns, columns of different lengths or that are no numbers, or ``most`` below 1.
 
     Example:
-      >>> import jax.numpy as jnp
       >>> def descend(learning_rate, seed):
       ...     x = jax.random.normal(jax.random.key(seed))
-      ...     return jax.lax.fori_loop(0, 100, lambda _, x: x - learning_rate * 2 * x, x) ** 2
-      >>> losses = lanes(descend, {"learning_rate": [0.001, 0.1, 2.0], "seed": [0, 0, 0]})
+      ...     return jax.lax.fori_loop(0, 20, lambda _, x: x - learning_rate * 2 * x, x) ** 2
+      >>> losses = lanes(descend, {"learning_rate": [0.01, 0.1, 1.5], "seed": [0, 0, 0]})
       >>> losses.shape, bool(losses[1] < losses[0] < losses[2])
       ((3,), True)
     """
@@ -47,9 +47,11 @@ def lanes(
     if len(set(lengths.values())) > 1:
         raise ValueError(f"hyperparameters have {lengths} rows: expected columns of equal length")
     count = next(iter(lengths.values()))
-    at_once = count if most is None else most
-    if at_once < 1:
-        raise ValueError(f"most={most}: expected 1 or more" if most is not None else "the columns are empty")
+    if count == 0:
+        raise ValueError(f"the columns {', '.join(lengths)} are empty: expected a row for each lane")
+    if most is not None and most < 1:
+        raise ValueError(f"most={most}: expected 1 or more")
+    at_once = most or count
     program = jax.jit(jax.vmap(lambda row: train_fn(**row)))
     pieces = []
     for start in range(0, count, at_once):
@@ -57,9 +59,7 @@ def lanes(
         first = max(min(start, count - at_once), 0)
         piece = program({name: column[first : first + at_once] for name, column in columns.items()})
         pieces.append(jax.tree.map(lambda leaf, skip=start - first: leaf[skip:], piece))
-    return (
-        pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *parts: jax.numpy.concatenate(parts), *pieces)
-    )
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
 
 
 def _column(name: str, values: Any) -> np.ndarray:
