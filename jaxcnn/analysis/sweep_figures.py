@@ -78,20 +78,21 @@ def parallel(axes_of: Sequence[Axis], rows: Sequence[Sequence[Any]], goodness: S
 
     Args:
       axes_of: the axes.
-      rows: a value of each axis for each candidate.
+      rows: a value of each axis for each candidate; None for the objective of one that was pruned.
       goodness: of each candidate, from 0, worst, to 1, best: how strongly it is drawn.
     """
     with style():
         figure, axes = _axes(9.4, 3.4)
         columns = []
         for i, axis in enumerate(axes_of):
-            places = [axis.place(row[i]) for row in rows]
             last = i == len(axes_of) - 1
+            places = [-np.inf if row[i] is None else axis.place(row[i]) for row in rows]
             if axis.options:
                 low, high = -0.35, len(axis.options) - 0.65
                 marks: Sequence[float] = range(len(axis.options))
             else:
-                low, high = frame(places) if last else (min(places), max(places))
+                known = [place for place in places if np.isfinite(place)]
+                low, high = frame(known) if last else (min(known), max(known))
                 low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
                 marks = (low, (low + high) / 2, high)
             columns.append(np.clip((np.asarray(places) - low) / (high - low), -0.02, 1.02))
@@ -220,12 +221,15 @@ def _ticks(axes: Any, percent: bool, *, whole: bool = False, x_axis: Axis | None
     from matplotlib.ticker import MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    if percent:
-        axes.yaxis.set_major_formatter(lambda y, _: f"{round(100 * y, 6):g}%")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{round(100 * y, 6):g}%" if percent else f"{y:,.6g}")
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if x_axis and x_axis.options:
-        axes.set_xticks(range(len(x_axis.options)), [x_axis.text(i) for i in range(len(x_axis.options))])
+        names = [x_axis.text(i).replace("(", "\n(", 1) for i in range(len(x_axis.options))]
+        axes.set_xticks(range(len(names)), names, fontsize=7.5)
     elif x_axis and x_axis.log:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter(lambda place, _: f"{10**place:.3g}")
+    elif x_axis:
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.6g}")

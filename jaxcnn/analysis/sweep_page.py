@@ -137,7 +137,8 @@ def parallel(axes: Sequence[Axis], rows: Sequence[Sequence[Any]], goodness: Sequ
         f"{len(rows)} candidates as lines across {', '.join(axis.name for axis in axes)}",
     )
     caption = (
-        "A line for each complete candidate. Strong: the best tenth; faint: the better half; the rest pale."
+        "A line for each candidate that was completed, or pruned: these end at the foot. "
+        "Strong: the best tenth; faint: the better half; the rest pale."
     )
     return page.section("All candidates", page.figure(page.scroll(drawing), caption))
 

@@ -85,10 +85,11 @@ def _figures(
         parts.append(sweep_page.front(objectives[1], objectives[0], pairs, strong))
         best = strong
     parts.append(sweep_page.history([one.number for one in complete], values, objectives[0], ways[0]))
-    whole = [one for one in complete if all(axis.name in one.params for axis in parameters)]
+    tried = [*complete, *(one for one in outcome.candidates if one.state == "pruned")]
+    whole = [one for one in tried if all(axis.name in one.params for axis in parameters)]
     if len(whole) > 1:
-        lines = [[*(one.params[axis.name] for axis in parameters), one.values[0]] for one in whole]
-        strengths = [goodness[complete.index(one)] for one in whole]
+        lines = [[*(one.params[a.name] for a in parameters), *(one.values[:1] or [None])] for one in whole]
+        strengths = [dict(zip(map(id, complete), goodness, strict=True)).get(id(one), 0.0) for one in whole]
         parts.append(sweep_page.parallel([*parameters, objectives[0]], lines, strengths))
     if outcome.importance:
         parts.append(sweep_page.importance(outcome.importance))

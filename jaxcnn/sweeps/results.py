@@ -79,8 +79,11 @@ def read(folder: SweepFolder) -> Outcome:
     """
     settings, base = folder.read()
     url = folder.storage(settings)
-    study = Study(Storage(url, settings.heartbeat), folder.study(settings), settings, base)
-    trials = study.trials()
+    storage = Storage(url, settings.heartbeat)
+    try:
+        trials = Study(storage, folder.study(settings), settings, base).trials()
+    finally:
+        storage.close()
     candidates = tuple(map(_candidate, trials))
     return Outcome(
         settings,

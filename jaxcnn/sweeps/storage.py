@@ -79,6 +79,13 @@ class Storage:
         with self._lock():
             yield
 
+    def close(self) -> None:
+        """Close the connections; those that are needed again are opened again."""
+        self.optuna.scoped_session.remove()
+        self.optuna.engine.dispose()
+        if isinstance(self._lock, _Session):
+            self._lock.close()
+
     def patiently(self, call: Callable[[], Answer], say: Callable[[str], None] = print) -> Answer:
         """Call again and again while the database does not answer; ``call`` must bear a second time.
 
@@ -128,6 +135,9 @@ class _Session:
     def __init__(self, engine: sqlalchemy.Engine, words: tuple[str, str]) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._take, self._free = map(sqlalchemy.text, words)
+
+    def close(self) -> None:
+        self._engine.dispose()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

@@ -205,6 +205,10 @@ class Study:
         ended = sum(trial.state.is_finished() for trial in trials)
         return ended >= self.size or failures(trials) > self.settings.max_failures
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self._storage.close()
+
     def alive(self) -> AbstractContextManager[None]:
         """Give signs of life for the candidates that this worker holds, from a thread."""
         return _Heartbeat(self._storage, self._held, self.settings.heartbeat)

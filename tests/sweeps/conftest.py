@@ -25,11 +25,16 @@ def folder(tmp_path):
 def open_study(folder):
     """A study of the folder, from one worker's side."""
 
+    opened = []
+
     def open_study(worker="w", base=None, **choices):
         settings = Settings(**{"search": ("learning_rate=log(1e-3,1)",), "trials": 8, **choices})
         base = base or Config(workdir=str(folder.path), model="mlp")
         folder.write(settings, base)
         storage = Storage(folder.storage(settings), settings.heartbeat)
+        opened.append(storage)
         return Study(storage, folder.study(settings), settings, base, worker=worker)
 
-    return open_study
+    yield open_study
+    for storage in opened:
+        storage.close()

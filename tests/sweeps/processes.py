@@ -42,6 +42,13 @@ def start_worker(folder, name, seconds=0.05):
     return _start([sys.executable, "-c", WORKER, str(folder.path), name], seconds)
 
 
+def finish(process):
+    """Wait for a process's end, its standard input open as long; what it said."""
+    out = process.stdout.read()
+    assert process.wait() == 0, out
+    return out
+
+
 STARTED = []  # ended by a fixture when a test is over
 
 
@@ -66,12 +73,14 @@ def end_all():
             process.kill()
 
 
-def read_study(folder):
-    """The study, from outside."""
+def read_trials(folder):
+    """The study's candidates, from outside."""
     settings, base = folder.read()
-    return Study(
-        Storage(folder.storage(settings), settings.heartbeat), folder.study(settings), settings, base
-    )
+    storage = Storage(folder.storage(settings), settings.heartbeat)
+    try:
+        return Study(storage, folder.study(settings), settings, base).trials()
+    finally:
+        storage.close()
 
 
 def wait_for(what, seconds=300.0):
@@ -90,9 +99,10 @@ def taken(folder, number, seed=0):
 
 def check_every_candidate_ended_once(folder, count, interruptions=0, states=("COMPLETE",)):
     """All there, all ended, and no step taken twice but those that an interruption cut off unsaved."""
-    trials = read_study(folder).trials()
+    trials = read_trials(folder)
     assert [trial.number for trial in trials] == list(range(count))
-    assert {trial.state.name for trial in trials} <= set(states)
+    ends = {trial.number: (trial.state.name, trial.user_attrs.get("reason")) for trial in trials}
+    assert {state for state, _ in ends.values()} <= set(states), ends
     steps = [taken(folder, trial.number) for trial in trials if trial.state.name == "COMPLETE"]
     assert all(sorted(set(one)) == list(range(1, fake.STEPS + 1)) for one in steps)
     assert sum(map(len, steps)) <= fake.STEPS * len(steps) + 2 * interruptions  # one a lane

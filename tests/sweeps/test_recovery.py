@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.sweeps.processes import (
     check_every_candidate_ended_once,
-    read_study,
+    finish,
+    read_trials,
     start_parent,
     start_worker,
     taken,
@@ -52,7 +53,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_same_command_goes_on(fo
     parent.kill()
     parent.wait()
     wait_for(lambda: not pids(folder))
-    assert not any(trial.state.name == "RUNNING" for trial in read_study(folder).trials())
+    assert not any(trial.state.name == "RUNNING" for trial in read_trials(folder))
     again = start_parent(folder, "--workers=2", "--trials=8")
     out, _ = again.communicate(timeout=400)
     assert again.returncode == 0, out
@@ -91,7 +92,7 @@ def test_a_candidate_that_kills_workers_fails_and_the_others_do_not(folder):
     parent = start_parent(folder, "--workers=1", "--trials=3", "--sampler=grid", "--lanes=1", search=killer)
     out, _ = parent.communicate(timeout=400)
     assert parent.returncode == 0, out
-    trials = read_study(folder).trials()
+    trials = read_trials(folder)
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert "candidate 1 FAILED: 3 workers died of it, one after the other" in out
 
@@ -104,7 +105,7 @@ def test_failures_are_told_at_once_and_too_many_stop_the_sweep(folder):
     assert parent.returncode == 1, out
     assert "candidate 0 FAILED: seed 0: the training loss is nan by step 2 · log" in out
     assert "--max_failures=2" in out
-    failed = [trial for trial in read_study(folder).trials() if trial.state.name == "FAIL"]
+    failed = [trial for trial in read_trials(folder) if trial.state.name == "FAIL"]
     assert 3 <= len(failed) <= 6  # those that were training with the third
 
 
@@ -118,6 +119,6 @@ def test_only_one_parent_works_in_a_folder(folder):
     helper = start_worker(folder, "helper", seconds=0.2)
     out, _ = first.communicate(timeout=400)
     assert first.returncode == 0, out
-    helper.communicate(timeout=400)
+    finish(helper)
     check_every_candidate_ended_once(folder, 4)
     assert any("taken by helper" in folder.log(n).read_text() for n in range(4)) or taken(folder, 3)
