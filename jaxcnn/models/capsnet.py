@@ -49,8 +49,8 @@ class CapsNet(Network):
 
     On 28×28 pixels, one channel and 10 classes it is the paper's network: 6,804,224 parameters and 1,411,344
     of the decoder, 8,215,568 together. The lengths lie between 0 and 1; train them with
-    :func:`jaxcnn.ops.margin_loss`. The ``decoder`` draws the image that the longest capsule means; in
-    training the paper decodes that of the label, see :meth:`reconstruct`.
+    :func:`jaxcnn.ops.margin_loss`. The intermediate ``decoder`` is the image that the longest capsule means;
+    in training the paper decodes that of the label, see :meth:`reconstruct`.
 
     Convolutions and the transformations between capsules start LeCun normal and with deviation 0.1, hidden
     layers of the decoder He normal, biases at zero.

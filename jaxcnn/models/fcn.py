@@ -37,7 +37,7 @@ class FCN(ResNet):
     normal with bias 0.
 
     With ``aux_logits`` one more head scores the third stage's maps; its enlarged logits are the intermediate
-    ``aux``, and what the network returns stays the same.
+    ``aux``, whose loss counts half in training, as torchvision's. What the network returns stays the same.
 
     Attributes: those of :class:`jaxcnn.models.ResNet`, and
       head: ``fcn``, ``dense`` (scores alone), or a callable from the number of classes.
@@ -66,6 +66,10 @@ class FCN(ResNet):
     def __post_init__(self) -> None:
         arguments.flag("aux_logits", self.aux_logits)
         super().__post_init__()
+
+    @property
+    def auxiliary(self) -> Mapping[str, float]:
+        return {"aux": 0.5} if self.aux_logits else {}
 
     @property
     def torch_names(self) -> Mapping[str, Sequence[Rule]]:

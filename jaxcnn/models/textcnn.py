@@ -71,6 +71,10 @@ class TextCNN(Network):
             arguments.whole("vocabulary", self.vocabulary)
         super().__post_init__()
 
+    @property
+    def least_size(self) -> int:  # type: ignore[override]
+        return max(self.widths)
+
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
         if self.vocabulary is not None:

@@ -1,5 +1,7 @@
 """CapsNet, with its reconstruction."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,17 +33,11 @@ def test_half_precision_computes_in_it_and_keeps_parameters_and_logits():
     family.assert_half_precision(SMALL, (2, 8, 8, 1), exact=("decoder",))
 
 
-def with_parts(model, variables, x):
-    logits, state = model.apply(variables, x, capture_intermediates=True, mutable=["intermediates"])
-    return logits, {
-        name: tree["__call__"][0] for name, tree in state["intermediates"].items() if "__call__" in tree
-    }
-
-
 def test_logits_are_lengths_and_the_longest_capsule_is_decoded():
     model = models.create(SMALL, num_classes=3)
-    variables = jax.jit(model.init)(family.KEY, X)
-    logits, parts = jax.jit(lambda variables: with_parts(model, variables, X))(variables)
+    variables = family.numbers(model, X, low=-0.6)
+    apply = functools.partial(model.apply, intermediates=["digit", "decoder"])
+    logits, parts = jax.jit(apply, compiler_options=family.HASTY)(variables, X)
     np.testing.assert_allclose(logits, np.linalg.norm(parts["digit"], axis=-1), rtol=1e-5)
     images = model.reconstruct(variables, parts["digit"], logits.argmax(-1), X.shape[1:])
     assert images.shape == X.shape
@@ -50,7 +46,7 @@ def test_logits_are_lengths_and_the_longest_capsule_is_decoded():
 
 def test_a_reconstruction_knows_only_its_capsule():
     model = models.create(SMALL, num_classes=3)
-    variables = jax.jit(model.init)(family.KEY, X)
+    variables = family.numbers(model, X, low=-0.6)
     capsules = jax.random.normal(family.KEY, (4, 3, 4))
     labels = jnp.array([0, 2, 1, 2])
 
