@@ -27,10 +27,10 @@ SETTING = (
 
 TORCH_NAMES = {
     "torchvision": (
+        Rule("(stem|last|expand|depthwise)/conv", "{1}/0"),
+        Rule("(stem|last|expand|depthwise)/norm", "{1}/1"),
         Rule(("stem", r"stage\d+_block\d+", "last"), "features/{#}"),
         Rule(("expand", "depthwise", "project/conv", "project/norm"), "conv/{#}"),
-        Rule("conv", "0"),
-        Rule("norm", "1"),
         Rule("head/dense", "classifier/1"),
     ),
     "timm": (

@@ -63,10 +63,10 @@ class SqueezeExcite(_Gate):
     gate: Function = jax.nn.sigmoid
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         c, r = x.shape[-1], self._units(x.shape[-1])
         x, squeeze, excite = self._own(x, squeeze=(c, r), excite=(r, c))
-        return ops.squeeze_excite(x, squeeze, excite, activation=self.activation, gate=self.gate)
+        return ops.squeeze_excite(x, squeeze, excite, activation=self.activation, gate=self.gate, mask=mask)
 
 
 class CBAM(_Gate):

@@ -7,11 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxcnn import ops
 from jaxcnn.nn.choices import Choice, activation, pick
 from jaxcnn.nn.conv import Conv, Dense
 from jaxcnn.nn.dense_heads import DenseHead, FCNHead, LastHead
-from jaxcnn.nn.pool import AdaptiveAvgPool
+from jaxcnn.nn.initializers import as_dense
+from jaxcnn.nn.pool import AdaptiveAvgPool, GlobalAvgPool
 from jaxcnn.nn.stochastic import Dropout
 
 Initializer = jax.nn.initializers.Initializer
@@ -38,7 +38,7 @@ class PooledHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = Dropout(self.dropout)(ops.global_avg_pool(x.astype(jnp.float32)), train=train)
+        x = Dropout(self.dropout)(GlobalAvgPool()(x.astype(jnp.float32)), train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 
@@ -101,7 +101,7 @@ class FullyConnectedHead(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         x = AdaptiveAvgPool(self.size)(x)
-        inits: dict[str, Any] = {"kernel_init": self.kernel_init, "bias_init": self.bias_init}
+        inits: dict[str, Any] = {"kernel_init": as_dense(self.kernel_init), "bias_init": self.bias_init}
         for i, units in enumerate(self.hidden, start=1):
             taps = self.size if i == 1 else 1
             x = Conv(units, taps, padding="VALID", dtype=self.dtype, **inits, name=f"hidden{i}")(x)

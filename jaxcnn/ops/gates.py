@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxcnn.ops import check
 from jaxcnn.ops.conv import conv
@@ -24,6 +24,7 @@ def squeeze_excite(
     *,
     activation: Function = jax.nn.relu,
     gate: Function = jax.nn.sigmoid,
+    mask: Bool[Array, " n *spatial"] | None = None,
 ) -> Float[Array, "n *spatial c"]:
     """Squeeze and excitation: one gate for each example and channel.
 
@@ -35,6 +36,7 @@ def squeeze_excite(
       excite: kernel (r, c) and bias (c,) or None.
       activation: between the two.
       gate: of the result, such as ``jax.nn.hard_sigmoid``.
+      mask: as in :func:`jaxcnn.ops.global_avg_pool`.
 
     Returns:
       Gated values, shape of x.
@@ -49,7 +51,8 @@ def squeeze_excite(
 
     Paper: Hu, Shen and Sun, "Squeeze-and-Excitation Networks", 2018, arXiv:1709.01507.
     """
-    return x * gate(_bottleneck(global_avg_pool(x, keepdims=True), squeeze, excite, activation))
+    pooled = global_avg_pool(x, mask=mask, keepdims=True)
+    return x * gate(_bottleneck(pooled, squeeze, excite, activation))
 
 
 def channel_attention(
