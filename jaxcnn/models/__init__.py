@@ -22,6 +22,7 @@ from jaxcnn.models.resnet_cifar import CifarResNet
 from jaxcnn.models.shufflenet import ShuffleNetV2
 from jaxcnn.models.tcn import TCN
 from jaxcnn.models.textcnn import TextCNN
+from jaxcnn.models.torch_compare import Comparison, compare
 from jaxcnn.models.torch_weights import load_torch, save_torch, torch_state
 from jaxcnn.models.unet import UNet
 from jaxcnn.models.vgg import VGG
@@ -37,6 +38,7 @@ __all__ = [
     "AllConv",
     "CapsNet",
     "CifarResNet",
+    "Comparison",
     "ConvNeXt",
     "DenseNet",
     "EfficientNet",
@@ -54,6 +56,7 @@ __all__ = [
     "UNet",
     "Xception",
     "arguments_of",
+    "compare",
     "create",
     "load_torch",
     "names",

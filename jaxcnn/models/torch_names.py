@@ -50,21 +50,18 @@ class Layout:
       transposed: of a transposed convolution, (\\*taps, in, out) here and (in, out, \\*taps) there.
       ones: axes of size 1 that torch has behind the others, as where a 1×1 convolution is a dense layer here.
       flat: of a convolution that reads the whole map, which in torch is a dense layer: (out, in · taps).
-      positions: of a dense layer over a flattened map, the places of that map: torch counts them within each
-        channel, and here the channels are counted within each place.
 
     Example:
-      >>> kernel = np.arange(12).reshape(6, 2)  # over 3 places of 2 channels
-      >>> Layout(positions=3).there(kernel)[0]
+      >>> kernel = np.arange(12).reshape(3, 2, 2)  # 3 taps, 2 channels, 2 features
+      >>> Layout(flat=True).there(kernel)[0]
       array([ 0,  4,  8,  2,  6, 10])
-      >>> np.array_equal(Layout(positions=3).here(Layout(positions=3).there(kernel), kernel.shape), kernel)
+      >>> np.array_equal(Layout(flat=True).here(Layout(flat=True).there(kernel), kernel.shape), kernel)
       True
     """
 
     transposed: bool = False
     ones: int = 0
     flat: bool = False
-    positions: int = 1
 
     def shape_there(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in torch of what has ``shape`` here."""
@@ -77,7 +74,6 @@ class Layout:
     def there(self, array: np.ndarray) -> np.ndarray:
         """Ours, as torch has it."""
         if array.ndim > 1:
-            array = _places(array, self.positions, inner=True)
             array = np.moveaxis(array, (-2, -1) if self.transposed else (-1, -2), (0, 1))
             array = array.reshape(array.shape[0], -1) if self.flat else array
         return array.reshape(array.shape + (1,) * self.ones)
@@ -88,19 +84,20 @@ class Layout:
         if array.ndim > 1:
             array = array.reshape(shape[-1], shape[-2], *shape[:-2]) if self.flat else array
             array = np.moveaxis(array, (0, 1), (-2, -1) if self.transposed else (-1, -2))
-            array = _places(array, self.positions, inner=False)
         return array
 
 
-def _places(kernel: np.ndarray, positions: int, *, inner: bool) -> np.ndarray:
-    """Put the places of a flattened map within the channels, or the channels within the places."""
-    if positions == 1:
-        return kernel
-    inputs, outputs = kernel.shape
-    if inputs % positions:
-        raise ValueError(f"{inputs} inputs are not {positions} places of some channels")
-    split = (positions, inputs // positions) if inner else (inputs // positions, positions)
-    return kernel.reshape(*split, outputs).swapaxes(0, 1).reshape(inputs, outputs)
+class AsItIs(Layout):
+    """How a number lies where nothing is changed."""
+
+    def shape_there(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def there(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def here(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return array
 
 
 PLAIN = Layout()

@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.errors import UserError
-from jaxcnn.models.network import Network
 from jaxcnn.models.registry import create
-from jaxcnn.models.torch_names import Layout, flatten, rename
+from jaxcnn.models.torch_names import AsItIs, Layout, flatten, rename
 
+OURS = "jaxcnn"
 COUNTER = "num_batches_tracked"
 WRAPPINGS = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights in a file
 LISTED = 20
@@ -69,17 +69,15 @@ def load_torch(
     leaves = flatten(variables)
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
-    layouts = _rules(name)
-    keys = max(
-        (_keys(leaves, rules) for rules in layouts.values()),
-        key=lambda keys: len({key for key, _ in keys.values()} & state.keys()),
-    )
+    keys = keys_in(leaves, name, state)
+    ours = {key for key, _ in keys.values()}
+    missing, left_over = ours - state.keys(), state.keys() - ours
     found, wrong = {}, []
     for leaf, (key, layout) in keys.items():
         path = leaf[1]
         shape = tuple(leaves[leaf].shape)
         if key not in state:
-            wrong.append(f"missing {key} (our {path}){_near(key, state)}")
+            wrong.append(f"missing {key} (our {path}){_near(key, left_over)}")
             continue
         expected = layout.shape_there(shape)
         if tuple(state[key].shape) == expected:
@@ -90,8 +88,7 @@ def load_torch(
             wrong.append(
                 f"misshapen {key}: {tuple(state[key].shape)} there, {expected} expected (our {path})"
             )
-    ours = {key for key, _ in keys.values()}
-    wrong += [f"left over {key}{_near(key, ours)}" for key in state if key not in ours]
+    wrong += [f"left over {key}{_near(key, missing)}" for key in state if key in left_over]
     if wrong:
         more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
         what = "the state dictionary" if isinstance(source, Mapping) else source
@@ -107,19 +104,19 @@ def torch_state(
     Args:
       variables: of the network; params and batch_stats are taken.
       name: of the network, as :func:`jaxcnn.models.create` takes it, or the module.
-      layout: whose keys: ``torchvision`` or ``timm``.
+      layout: whose keys: ``torchvision``, ``timm``, or ``jaxcnn``: our own paths, nothing transposed.
 
     Raises:
       UserError: the family is not in that library.
     """
     layouts = _rules(name)
     if layout not in layouts:
-        raise UserError(f"layout={layout!r}: {_title(name)} has {' and '.join(layouts)}")
+        raise UserError(f"layout={layout!r}: {_title(name)} has only {' and '.join(layouts)}")
     leaves = flatten(variables)
     state: dict[str, np.ndarray] = {}
     for leaf, (key, how) in _keys(leaves, layouts[layout]).items():
         state[key] = np.ascontiguousarray(how.there(np.asarray(leaves[leaf])))
-        if leaf[1].endswith("/mean"):
+        if key.endswith("running_mean"):
             state[key.replace("running_mean", COUNTER)] = np.zeros((), np.int64)
     return state
 
@@ -165,14 +162,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def module_names(variables: Mapping[str, Any], name: str | linen.Module, layout: str) -> dict[str, str]:
-    """The name in torch of each of our modules that owns numbers, both as their kernels or scales have it."""
-    keys = _keys(flatten(variables), _rules(name)[layout])
-    return {path.rpartition("/")[0]: key.rpartition(".")[0] for (_, path), (key, _) in keys.items()}
+def keys_in(
+    leaves: Mapping[tuple[str, str], Any], name: str | linen.Module, state: Mapping[str, Any]
+) -> dict[tuple[str, str], tuple[str, Layout]]:
+    """Key and layout of each leaf, as the library has them whose keys are most like those of ``state``."""
+    layouts = [_keys(leaves, rules) for rules in _rules(name).values()]
+    return max(layouts, key=lambda keys: len({key for key, _ in keys.values()} & state.keys()))
 
 
 def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, str], tuple[str, Layout]]:
-    """Key and layout of each leaf."""
+    """Key and layout of each leaf; without rules those of our own files."""
+    if rules is None:
+        return {leaf: ("/".join(leaf), AsItIs()) for leaf in leaves}
     names = rename(dict.fromkeys(path for _, path in leaves), rules)
     keys = {leaf: names[leaf[1]] for leaf in leaves}
     taken: dict[str, str] = {}
@@ -183,12 +184,9 @@ def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, 
     return keys
 
 
-def _rules(name: str | linen.Module) -> Mapping[str, Any]:
+def _rules(name: str | linen.Module) -> dict[str, Any]:
     module = create(name) if isinstance(name, str) else name
-    layouts = module.torch_names if isinstance(module, Network) else {}
-    if not layouts:
-        raise UserError(f"{_title(name)} has no counterpart in torchvision or timm")
-    return layouts
+    return {**getattr(module, "torch_names", {}), OURS: None}
 
 
 def _title(name: str | linen.Module) -> str:

@@ -1,0 +1,193 @@
+"""The renaming of numbers, what is said of keys that do not fit, files, and the search for a difference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import models
+from jaxcnn.errors import UserError
+from jaxcnn.models.torch_names import Layout, Rule, rename
+from tests.models.torch_parity import arrays, library, randomize
+
+KEY = jax.random.key(0)
+SMALL = "resnet(stages=[1, 1], num_filters=4)"
+
+
+def shapes(text=SMALL, **options):
+    model = models.create(text, **({"num_classes": 3} | options))
+    return model, jax.eval_shape(model.init, KEY, jnp.ones((1, 32, 32, 3)))
+
+
+def ones(text=SMALL, **options):
+    model, tree = shapes(text, **options)
+    rng = np.random.default_rng(0)
+    return model, jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), jnp.float32), tree)
+
+
+def equal(a, b):
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.asarray(x).tobytes() == np.asarray(y).tobytes()
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "name"),
+    [
+        ([Rule("conv", "0")], "conv/kernel", "0.weight"),
+        ([Rule("conv", "0")], "conv1/kernel", "conv1.weight"),
+        ([Rule("conv", "0")], "my_conv/kernel", "my_conv.weight"),
+        ([Rule("a", "b"), Rule("b", "c")], "a/b/kernel", "c.b.weight"),
+        ([Rule(r"(\w)(\d+)", "{2:2n-1}/{1}")], "x10/norm/var", "19.x.norm.running_var"),
+        ([Rule(r"a/kernel", "b/kernel")], "a/kernel", "b.weight"),
+        ([], "gate/squeeze_bias", "gate.squeeze.bias"),
+        ([Rule("scale", "gamma")], "scale", "gamma"),
+        ([Rule("a", lambda match, count: f"{match[0]}{count + 5}")], "a/kernel", "a5.weight"),
+    ],
+)
+def test_rules_rename_whole_names(rules, path, name):
+    assert rename([path], rules)[path][0] == name
+
+
+def test_counts_are_of_the_different_matches_in_numerical_order():
+    paths = ["block10/b", "block9/b", "block9/a", "last/c", "other/block1/c"]
+    found = rename(paths, [Rule((r"block\d+", "last"), "{#:n+1}"), Rule(("b", "a"), "x{#}")])
+    assert [found[path][0] for path in paths] == ["2.x0", "1.x0", "1.x1", "3.c", "other.1.c"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        (Layout(), (3, 2, 4, 5)),
+        (Layout(), (4, 5)),
+        (Layout(), (6,)),
+        (Layout(transposed=True), (3, 2, 4, 5)),
+        (Layout(ones=2), (4, 5)),
+        (Layout(ones=2), (6,)),
+    ],
+)
+def test_layouts_come_back(layout, shape):
+    array = np.arange(np.prod(shape)).reshape(shape)
+    there = layout.there(array)
+    assert there.shape == layout.shape_there(shape)
+    np.testing.assert_array_equal(layout.here(there, shape), array)
+
+
+def test_transposed_convolutions_are_torchs():
+    torch = pytest.importorskip("torch")
+    from jaxcnn import nn
+
+    x = np.random.default_rng(0).standard_normal((1, 4, 5, 3)).astype(np.float32)
+    theirs = torch.nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1)
+    kernel = Layout(transposed=True).here(theirs.weight.detach().numpy(), (3, 3, 3, 2))
+    variables = {"params": {"kernel": kernel, "bias": theirs.bias.detach().numpy()}}
+    ours = nn.ConvTranspose(2, 3, strides=2, padding=1).apply(variables, x)
+    expected = theirs(torch.from_numpy(x).movedim(-1, 1)).movedim(1, -1).detach().numpy()
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_files_hold_every_bit(tmp_path, suffix):
+    model, variables = ones()
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch = pytest.importorskip("torch")
+        state = {key: torch.tensor(value) for key, value in models.torch_state(variables, model).items()}
+        torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}, path)
+    else:
+        models.save_torch(variables, path, model)
+    again = models.load_torch(shapes()[1], path, model)
+    assert equal(again, variables)
+
+
+def test_torch_takes_the_file_whole(tmp_path):
+    from safetensors.torch import load_file
+
+    tv = library("torchvision")
+    models.save_torch(ones("resnet18", num_classes=7)[1], tmp_path / "w.safetensors", "resnet18")
+    tv.resnet18(num_classes=7).load_state_dict(load_file(tmp_path / "w.safetensors"), strict=True)
+
+
+def test_one_error_lists_what_is_missing_left_over_and_misshapen():
+    model, variables = ones()
+    state = models.torch_state(variables, model)
+    state["layer1.0.conv1.weigth"] = state.pop("layer1.0.conv1.weight")
+    state["bn1.bias"] = np.zeros(5, np.float32)
+    with pytest.raises(UserError) as error:
+        models.load_torch(variables, state, model)
+    said = str(error.value).splitlines()
+    assert said[0] == "the state dictionary does not fit ResNet:"
+    assert {line.split(";")[0].strip() for line in said[1:]} == {
+        "missing layer1.0.conv1.weight (our stage1_block1/conv1/conv/kernel)",
+        "misshapen bn1.bias: (5,) there, (4,) expected (our stem/norm/bias)",
+        "left over layer1.0.conv1.weigth",
+    }
+    assert "near it: layer1.0.conv1.weigth" in str(error.value)
+
+
+def test_a_new_head_stays_as_it_was():
+    _, variables = ones()
+    model, other = ones(num_classes=5)
+    state = models.torch_state(variables, model)
+    with pytest.raises(UserError, match=r"misshapen fc\.weight"):
+        models.load_torch(other, state, model)
+    found = models.load_torch(other, state, model, new_head=True)
+    assert equal(found["params"]["head"], other["params"]["head"])
+    assert equal(found["params"]["stem"], variables["params"]["stem"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.safetensors", None, "no such file"),
+        ("half.safetensors", b"\x10\x00", "is no whole safetensors file"),
+        ("weights.h5", b"", r"expected weights in .safetensors or .pth"),
+    ],
+)
+def test_files_that_are_none_say_so(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        models.load_torch({}, tmp_path / name, SMALL)
+
+
+def test_pickles_that_would_run_code_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"weights": Rule("a", "b")}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="torch reads no weights in it"):
+        models.load_torch({}, tmp_path / "w.pth", SMALL)
+
+
+def test_layouts_that_a_family_has_not_say_so():
+    with pytest.raises(UserError, match="layout='torchvision': mlp has only jaxcnn"):
+        models.torch_state({}, "mlp")
+    with pytest.raises(UserError, match="layout='keras': resnet18 has only torchvision and timm and jaxcnn"):
+        models.torch_state({}, "resnet18", layout="keras")
+
+
+def test_our_own_layout_is_of_every_family(tmp_path):
+    model, variables = ones("resnet8(num_filters=4)")
+    assert "params/stem/conv/kernel" in models.torch_state(variables, model, layout="jaxcnn")
+    models.save_torch(variables, tmp_path / "w.safetensors", model, layout="jaxcnn")
+    assert equal(models.load_torch(variables, tmp_path / "w.safetensors", model), variables)
+
+
+def test_the_first_layer_at_which_two_networks_part_is_named():
+    tv = library("torchvision")
+    theirs = randomize(tv.resnet.ResNet(tv.resnet.BasicBlock, [1, 1, 1, 1], num_classes=3))
+    text = "resnet(stages=[1, 1, 1, 1])"
+    model, tree = shapes(text)
+    variables = models.load_torch(tree, arrays(theirs), model)
+    x = np.random.default_rng(0).standard_normal((2, 40, 40, 3)).astype(np.float32)
+    same = models.compare(theirs, model, variables, x)
+    assert same.first is None
+    assert str(same).startswith("the networks agree at ")
+    assert {"stem/conv", "stage3_block1/shortcut/norm", "head/dense", ""} <= {one.ours for one in same.layers}
+    assert theirs.training
+
+    stats = variables["batch_stats"]["stage2_block1"]["conv2"]["norm"]
+    stats["var"] = stats["var"] * 1.5
+    parted = models.compare(theirs, model, variables, x)
+    assert (parted.first.ours, parted.first.theirs) == ("stage2_block1/conv2/norm", "layer2.0.bn2")
+    assert "part at stage2_block1/conv2/norm and layer2.0.bn2 differ by" in str(parted)
