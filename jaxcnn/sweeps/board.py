@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -96,7 +96,7 @@ class Board:
         for column in ("candidate", "", *self._settings.objectives(), "values"):
             table.add_column(column, no_wrap=True, overflow="ellipsis")
         objectives = len(self._settings.objectives())
-        for trial in best(self._settings, trials)[:ROWS]:
+        for trial in best(self._settings.objectives(), trials)[:ROWS]:
             numbers = [f"{value:.5g}" for value in trial.values]
             table.add_row(str(trial.number), "best", *numbers, words(trial.params))
         for trial in [t for t in trials if t.state == TrialState.RUNNING][:ROWS]:
@@ -107,9 +107,9 @@ class Board:
         return table
 
 
-def best(settings: Settings, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def best(objectives: Mapping[str, str], trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The complete candidates, the best first; for several objectives those that none beats in all."""
-    signs = [-1.0 if way == "max" else 1.0 for way in settings.objectives().values()]
+    signs = [-1.0 if way == "max" else 1.0 for way in objectives.values()]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in complete}
     if len(signs) > 1:

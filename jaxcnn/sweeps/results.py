@@ -71,13 +71,14 @@ class Outcome:
     study: str
 
 
-def read(folder: SweepFolder) -> Outcome:
-    """What the study of a sweep folder holds.
+def read(folder: SweepFolder, settings: Settings | None = None, base: Config | None = None) -> Outcome:
+    """What the study of a sweep folder holds; with ``settings`` and ``base``, whether it is that sweep's too.
 
     Raises:
       UserError: this is no sweep folder, or its database cannot be reached.
     """
-    settings, base = folder.read()
+    if settings is None or base is None:
+        settings, base = folder.read()
     url = folder.storage(settings)
     storage = Storage(url, settings.heartbeat)
     try:
@@ -89,7 +90,7 @@ def read(folder: SweepFolder) -> Outcome:
         settings,
         base,
         candidates,
-        tuple(candidates[trial.number] for trial in best(settings, trials)),
+        tuple(candidates[trial.number] for trial in best(settings.objectives(), trials)),
         _importance(settings, trials),
         shown(url),
         folder.study(settings),

@@ -1,8 +1,10 @@
 """The choices of a sweep: one frozen dataclass beside the training job's, in the same flagfile."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from absl import flags
 
@@ -86,22 +88,32 @@ class Settings(Flags):
         >>> Settings(search=("momentum=choice(0,0.9)",), objective="val_accuracy, macs:min").objectives()
         {'val_accuracy': 'max', 'macs': 'min'}
         """
-        found: dict[str, str] = {}
-        for part in self.objective.split(","):
-            name, _, direction = (word.strip() for word in part.partition(":"))
-            at = f"--objective={self.objective}"
+        at, found = f"--objective={self.objective}", direction_pairs(self.objective, OBJECTIVES)
+        for name in found:
             if name.startswith("test_"):
                 raise UserError(
                     f"{at}: choosing by the test split spoils it; expected val_accuracy or val_loss"
                 )
             if name not in OBJECTIVES:
                 raise UserError(f"{at}: {name!r} is no objective; {nearest(name, OBJECTIVES)}")
-            if direction not in ("", "max", "min"):
-                raise UserError(f"{at}: {direction!r} is no direction; expected max or min")
-            if name in found:
-                raise UserError(f"{at}: {name} is there twice")
-            found[name] = direction or OBJECTIVES[name]
         return found
+
+
+def direction_pairs(objective: str, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Read ``NAME:max`` or ``NAME:min``, several separated by commas; a name alone has its known way, or max.
+
+    >>> direction_pairs("loss:min, accuracy")
+    {'loss': 'min', 'accuracy': 'max'}
+    """
+    found: dict[str, str] = {}
+    for part in objective.split(","):
+        name, _, direction = (word.strip() for word in part.partition(":"))
+        if direction not in ("", "max", "min"):
+            raise UserError(f"--objective={objective}: {direction!r} is no direction; expected max or min")
+        if name in found:
+            raise UserError(f"--objective={objective}: {name} is there twice")
+        found[name] = direction or known.get(name, "max")
+    return found
 
 
 def parse(path: Path) -> tuple[Settings, Config]:

@@ -31,6 +31,7 @@ class Parameter:
       name: a field of :class:`~jaxcnn.config.Config`.
       kind: ``log``, ``uniform``, ``int`` or ``choice``.
       arguments: low, high and perhaps a step; for ``choice`` its options.
+      free: it is no flag but an argument of a function, and a number.
 
     Example:
       >>> Parameter.parse("learning_rate=log(1e-3, 1)")
@@ -42,9 +43,10 @@ class Parameter:
     name: str
     kind: str
     arguments: tuple[Any, ...]
+    free: bool = dataclasses.field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.name not in SEARCHABLE:
+        if not self.free and self.name not in SEARCHABLE:
             raise self._error(_why_not(self.name))
         if self.kind not in KINDS:
             raise self._error(f"{self.kind!r} is no kind of range; {nearest(self.kind, KINDS)}")
@@ -52,6 +54,8 @@ class Parameter:
             self._check_options()
         else:
             self._check_range()
+        if self.free:
+            return
         for value in self.arguments if self.kind == "choice" else self.arguments[:2]:
             try:
                 dataclasses.replace(Config(), **{self.name: self.typed(value)})
@@ -59,7 +63,7 @@ class Parameter:
                 raise self._error(str(error).partition(": ")[2] + f", which {value!r} is not") from error
 
     @classmethod
-    def parse(cls, line: str) -> "Parameter":
+    def parse(cls, line: str, *, free: bool = False) -> "Parameter":
         """Read ``NAME=KIND(...)``.
 
         Raises:
@@ -75,14 +79,14 @@ class Parameter:
             raise UserError(f"--search={line}: {error}; expected {expected}") from error
         if call.kwargs:
             raise UserError(f"--search={line}: expected {KINDS.get(call.name, 'values')}, without names")
-        return cls(name, call.name, call.args)
+        return cls(name, call.name, call.args, free)
 
     def __str__(self) -> str:
         return f"{self.name}={self.kind}({','.join(map(repr, self.arguments))})"
 
     def typed(self, value: Any) -> Any:
         """A value as the field holds it: a whole number searched for a float field becomes a float."""
-        return float(value) if _type(self.name) is float else value
+        return float(value) if self._of() is float else value
 
     def values(self) -> list[Any] | None:
         """All values in order, where they are finitely many."""
@@ -102,17 +106,24 @@ class Parameter:
             return distributions.CategoricalDistribution(tuple(map(self.typed, self.arguments)))
         low, high, *step = self.arguments
         log = self.kind == "log"
-        if _type(self.name) is int:
+        if self._of() is int:
             return distributions.IntDistribution(low, high, log=log, step=step[0] if step else 1)
         by = step[0] if step else 1 if self.kind == "int" else None
         return distributions.FloatDistribution(low, high, log=log, step=by)
+
+    def _of(self) -> Any:
+        """The type of its values."""
+        if not self.free:
+            return FIELDS[self.name].type
+        whole = self.kind == "int" or (self.kind == "choice" and all(type(v) is int for v in self.arguments))
+        return int if whole else float
 
     def _check_options(self) -> None:
         kinds, wanted = {
             int: ((int,), "whole numbers"),
             float: ((int, float), "numbers"),
             str: ((str,), "words in quotes"),
-        }[_type(self.name)]
+        }[self._of()]
         for option in self.arguments:
             if not isinstance(option, kinds) or isinstance(option, bool):
                 raise self._error(f"expected {wanted}, and {option!r} is not")
@@ -122,7 +133,7 @@ class Parameter:
             raise self._error("expected two options or more")
 
     def _check_range(self) -> None:
-        of, numbers = _type(self.name), self.arguments
+        of, numbers = self._of(), self.arguments
         if of is str:
             raise self._error('it takes words: expected choice("a","b",...)')
         if of is int and self.kind == "uniform":
@@ -147,10 +158,6 @@ class Parameter:
 
     def _error(self, what: str) -> UserError:
         return UserError(f"--search={self}: {what}")
-
-
-def _type(name: str) -> Any:
-    return FIELDS[name].type
 
 
 def _why_not(name: str) -> str:

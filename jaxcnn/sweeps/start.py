@@ -92,7 +92,7 @@ def interrupted(folder: SweepFolder) -> int:
 def last_words(folder: SweepFolder, study: Study) -> int:
     """Say what was found, and write the page."""
     trials = study.trials()
-    failed, ranked = failures(trials), best(study.settings, trials)
+    failed, ranked = failures(trials), best(study.settings.objectives(), trials)
     many = failed > study.settings.max_failures
     if many:
         print(f"stopped: {failed} candidates failed, and --max_failures={study.settings.max_failures}")

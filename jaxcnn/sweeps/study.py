@@ -7,6 +7,7 @@ What must be decided by one worker at a time is decided under :meth:`Storage.exc
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -62,6 +63,7 @@ class Study:
             self._study = generations.open_study(storage.optuna, name, settings, base)
         self._study.pruner = samplers.make_pruner(settings.pruner)
         self._held: dict[int, int] = {}  # number -> Optuna's id
+        self._looked = -math.inf  # when we looked for silent workers
         self.id = self._study._study_id
 
     def trials(self) -> list[FrozenTrial]:
@@ -77,7 +79,9 @@ class Study:
 
     def _ask(self) -> optuna.Trial | None:
         with self._storage.exclusive(), quietly():
-            self._take_back()
+            if time.monotonic() - self._looked >= self.settings.heartbeat:
+                self._take_back()
+                self._looked = time.monotonic()
             trials = self._study.get_trials(deepcopy=False)
             if failures(trials) > self.settings.max_failures:
                 return None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import nn
-from jaxcnn.sweeps.lanes import lanes
+from jaxcnn.sweeps import lanes
 
 
 def train(learning_rate, seed):
