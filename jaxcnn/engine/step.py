@@ -1,6 +1,6 @@
 """The training step: a pure function of a state and a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen
@@ -83,8 +83,12 @@ def make_train_step(
       label_smoothing: see :func:`jaxcnn.engine.metrics.cross_entropy`.
       ema_decay: rate of the moving average, warmed up as min(decay, (1 + t) / (10 + t)).
 
-    ``seed``, ``label_smoothing`` and ``ema_decay`` may be traced, as may the optimizer's numbers.
+    ``seed``, ``label_smoothing`` and ``ema_decay`` may be traced, as may the optimizer's numbers. The loss is
+    that of the logits and of those that ``model.auxiliary`` names and weighs, the metrics are of the logits.
     """
+
+    auxiliary: Mapping[str, float] = getattr(model, "auxiliary", {})
+    asked: dict[str, Any] = {"intermediates": tuple(auxiliary)} if auxiliary else {}
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = keys(seed, state.step)
@@ -97,8 +101,12 @@ def make_train_step(
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": key["dropout"]},
+                **asked,
             )
+            logits, others = logits if auxiliary else (logits, {})
             loss = metrics_lib.cross_entropy(logits, labels, label_smoothing).mean()
+            for name, weight in auxiliary.items():
+                loss += weight * metrics_lib.cross_entropy(others[name], labels, label_smoothing).mean()
             return loss, (logits, updates.get("batch_stats", {}))
 
         (_, (logits, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)

@@ -53,6 +53,7 @@ CASES = {
     "add": lambda x: x + 1,
     "branches": lambda x: x[:, :5] + x[:, 2:],
     "transposed branch": lambda x: x[:, :6] + x[:, :6].swapaxes(1, 2),
+    "padding of nothing": lambda x: x[:, :3] + jnp.pad(x[:, 5:5], ((0, 0), (1, 2), (0, 0), (0, 0))),
     "select": lambda x: jnp.where(x > 1.5, x, -x),
     "clamp": lambda x: lax.clamp(0.0, x, 100.0),
     "broadcast": lambda x: jnp.broadcast_to(x[:, :, None], (2, 7, 3, 6, 4)),

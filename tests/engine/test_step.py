@@ -7,6 +7,7 @@ import numpy as np
 import optax
 
 from jaxcnn.engine import optim, step
+from jaxcnn.models import Network
 
 
 class Small(linen.Module):
@@ -92,6 +93,45 @@ def test_one_step_is_the_gradient_step():
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     p[np.arange(6), np.asarray(data["label"])] -= 1
     np.testing.assert_allclose(after.params["d"]["kernel"], kernel - 0.1 * x.T @ p / 6, rtol=1e-5, atol=1e-6)
+
+
+class Headed(Network):
+    """Two heads on one layer."""
+
+    auxiliary = {"aux": 0.25}  # noqa: RUF012
+
+    @linen.nowrap
+    def forward(self, x, train):
+        x = linen.Dense(4, name="body")(x.reshape(x.shape[0], -1))
+        linen.Dense(3, name="aux")(x)
+        return linen.Dense(3, name="head")(x)
+
+
+def test_losses_of_auxiliary_logits_count_with_their_weights():
+    """The step follows the gradient of the loss and a quarter of the other head's; metrics leave it out."""
+    optimizer = optim.make_optimizer(
+        "sgd", optax.constant_schedule(1.0), learning_rate=0.1, momentum=0.0, weight_decay=0.0
+    )
+    state, data = step.init_state(Headed(), optimizer, 0, (4, 4, 1)), batch()
+    call = step.make_train_step(Headed(), optimizer, prepare=lambda key, x: x / 255, seed=0)
+    after, metrics = jax.jit(call)(state, data)
+
+    def losses(params):
+        def dense(x, layer):
+            return x @ layer["kernel"] + layer["bias"][None]
+
+        x = dense(data["image"].reshape(6, -1) / 255, params["body"])
+        logits = {name: dense(x, params[name]) for name in ("head", "aux")}
+        return {
+            name: optax.softmax_cross_entropy_with_integer_labels(value, data["label"]).mean()
+            for name, value in logits.items()
+        }
+
+    gradient = jax.grad(lambda p: losses(p)["head"] + 0.25 * losses(p)["aux"])(state.params)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.params, expected)
+    loss = metrics["loss"]
+    np.testing.assert_allclose(loss.total / loss.count, losses(state.params)["head"], rtol=1e-5)
 
 
 def test_ema_follows_its_closed_form():

@@ -316,6 +316,11 @@ def _regrouped_laws(reach: Reach, olds: Sequence[tuple[int, int]], news: Sequenc
 
 def _read(reach: Reach, axis: int, indices: np.ndarray, extend: bool) -> tuple[np.ndarray, np.ndarray]:
     count, law = reach.low.shape[axis], reach.laws[axis]
+    if not count:  # of nothing, as where a padded map is shorter than a window
+        nothing = np.full_like(
+            reach.low, FAR, shape=reach.low.shape[:axis] + indices.shape + reach.low.shape[axis + 1 :]
+        )
+        return nothing, -nothing
     holes = indices == OUTSIDE
     turns = np.zeros_like(indices)
     if extend and law is not None and law.advance:
