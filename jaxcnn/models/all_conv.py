@@ -32,7 +32,7 @@ class AllConv(Network):
       num_classes: logits.
       num_filters: channels of the first stage, and of the other two.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       input_dropout: rate at the image.
       dropout: rate behind the first and second stage.
       dtype: of the computation; parameters and logits are float32.

@@ -99,7 +99,7 @@ class DenseNet(Network):
       bottleneck: channels inside a block, as a multiple of ``growth_rate``.
       stem: see :func:`jaxcnn.models.stem.stem`.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       dropout: rate at the channels that a block adds.
       dtype: of the computation; parameters and logits are float32.
 

@@ -100,7 +100,7 @@ class GoogLeNet(Network):
       aux_logits: have the auxiliary heads.
       kernel_size: of the third branch, 3 as in torchvision and its weights, or the paper's 5.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       dropout: rate before the dense layer.
       aux_dropout: rate behind the hidden layers of the auxiliary heads.
       dtype: of the computation; parameters and logits are float32.

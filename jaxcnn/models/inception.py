@@ -124,7 +124,7 @@ class InceptionV3(Network):
       width: multiplies every number of channels.
       aux_logits: have the auxiliary head.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       dropout: rate before the dense layer.
       dtype: of the computation; parameters and logits are float32.
 

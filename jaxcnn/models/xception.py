@@ -96,7 +96,7 @@ class Xception(Network):
       width: multiplies every number of channels.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is what mixes places in the blocks and
         behind them, ``conv="conv"`` in the place of ``"separable"`` an ordinary convolution.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       dropout: rate before the dense layer (the paper's is 0.5, timm's 0).
       drop_path: probability that the last block is left out for an example in training.
       dtype: of the computation; parameters and logits are float32.

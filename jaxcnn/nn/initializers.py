@@ -29,6 +29,22 @@ def by_place(init: Initializer, ndim: int) -> Initializer:
     return draw
 
 
+def as_dense(init: Initializer) -> Initializer:
+    """Draw the kernel of a convolution that reads a whole map as that of a dense layer over all of it.
+
+    Example:
+      >>> draw = as_dense(jax.nn.initializers.glorot_normal())
+      >>> kernel = draw(jax.random.key(0), (5, 5, 4, 100), jnp.float32)
+      >>> kernel.shape, bool(abs(kernel.std() * 10 - 1) < 0.05)  # √(2 / (100 + 100))
+      ((5, 5, 4, 100), True)
+    """
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return init(key, (prod(shape[:-1]), shape[-1]), dtype).reshape(shape)
+
+    return draw
+
+
 def by_group(init: Initializer, groups: int) -> Initializer:
     """Draw a transposed kernel (*taps, c, features / groups) as one (*taps, c / groups, features).
 

@@ -167,6 +167,17 @@ def test_heads_compute_in_float32(head):
     np.testing.assert_allclose(y, flat @ kernel, rtol=1e-5, atol=1e-6)
 
 
+def test_the_fully_connected_head_starts_as_dense_layers_do():
+    """Glorot's variance, 2/(fan-in + fan-out), with all numbers of the map in and units out."""
+    head = nn.FullyConnectedHead(
+        3, size=4, hidden=(200, 100), kernel_init=jax.nn.initializers.glorot_normal()
+    )
+    params = head.init(KEY, jnp.ones((1, 4, 4, 10)))["params"]
+    for name, fans in (("hidden1", 160 + 200), ("hidden2", 200 + 100)):
+        kernel = params[name]["kernel"]
+        assert float(kernel.var() * fans / 2) == pytest.approx(1, abs=6 * np.sqrt(2 / kernel.size))
+
+
 @pytest.mark.parametrize("size", [(4, 6), (2, 2), (1, 1)])
 def test_the_fully_connected_head_reads_the_pooled_map(size):
     """Every input becomes two positions on each axis: means of blocks, the map itself, copies."""
