@@ -96,13 +96,14 @@ def throughput(scratch: Path) -> dict[str, float]:
         job = Job(config)
         feed = job.feed()
         data, state, totals = job.replicate(feed.data), job.init_state(), metrics.zero()
+        values = job.replicate(job.values)
         payload = job.split(jax.tree.map(lambda leaf: leaf[None], feed.payload(0)))
-        call = job.compiled_steps(feed).lower(state, totals, data, payload).compile()
-        state, totals = call(state, totals, data, payload)
+        call = job.compiled_steps(feed).lower(values, state, totals, data, payload).compile()
+        state, totals = call(values, state, totals, data, payload)
         jax.block_until_ready(totals)
         begun = time.perf_counter()
         for _ in range(STEPS.value):
-            state, totals = call(state, totals, data, payload)
+            state, totals = call(values, state, totals, data, payload)
         jax.block_until_ready(totals)
         alone.append(STEPS.value * config.batch_size / (time.perf_counter() - begun))
 
