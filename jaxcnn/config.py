@@ -93,6 +93,9 @@ class Config(Flags):
     image_size: int = flag(
         0, "Data", "resize and crop images to this many pixels; 0: as stored", check="not negative"
     )
+    full: bool = flag(
+        False, "Data", "train on the validation split too, and judge the last step instead of the best"
+    )
     augment: str = flag("", "Data", "call strings, e.g. 'shift(1),flip'; empty: none", lane="strengths")
     feed: str = flag("auto", "Data", "auto, resident (on device) or streaming", check="feed", course=False)
     readers: int = flag(

@@ -25,7 +25,8 @@ VALUES = {
 def configs(draw):
     values = {}
     for field in dataclasses.fields(Config):
-        value = draw(VALUES[field.metadata["check"]])
+        drawn = st.booleans() if field.type is bool else VALUES[field.metadata["check"]]
+        value = draw(drawn)
         values[field.name] = float(value) if field.type is float else value
     return Config(**values)
 

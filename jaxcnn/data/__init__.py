@@ -6,6 +6,7 @@ TFDS and grain are imported by the functions that need them, not by this package
 from jaxcnn.data import augment
 from jaxcnn.data.dataset import Dataset, Split
 from jaxcnn.data.feed import choose_feed, eval_batches, make_feed, reseeded, resident, streaming
+from jaxcnn.data.joined import with_validation
 from jaxcnn.data.order import Order
 from jaxcnn.data.source import load
 
@@ -21,4 +22,5 @@ __all__ = [
     "reseeded",
     "resident",
     "streaming",
+    "with_validation",
 ]

@@ -103,7 +103,7 @@ class Diary:
         self._log.write("train", step, step / self._job.epoch_steps, **values)
 
     def validation(self, step: int, found: Metrics) -> float:
-        """Log what validation found, and return the score: the accuracy."""
+        """Log what validation found, and return the score: the accuracy, if it says something."""
         values = {name: float(mean.value()) for name, mean in jax.device_get(found).items()}
         epoch = step / self._job.epoch_steps
         self._log.write("validation", step, epoch, **values)
@@ -111,7 +111,7 @@ class Diary:
         parts += [f"train loss {self._training['loss']:.4f}"] if self._training else []
         parts += [f"validation loss {values['loss']:.4f} accuracy {values['accuracy']:.2%}"]
         self.summary = " · ".join(parts)
-        return values["accuracy"]
+        return UNSCORED if self.config.full else values["accuracy"]
 
     def save(self, step: int, state: Any, score: float) -> None:
         """Save a checkpoint in the background; the state may be donated as soon as this returns."""

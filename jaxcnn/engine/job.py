@@ -49,6 +49,8 @@ class Job:
         self._optimizer(self.values)
 
         self.dataset = data.load(config.dataset, data_dir=config.data_dir, image_size=config.image_size)
+        if config.full:
+            self.dataset = data.with_validation(self.dataset)
         train = self.dataset.splits["train"]
         self.epoch_steps = len(train) / config.batch_size
         self.steps = config.steps or max(1, round(config.epochs * self.epoch_steps))
