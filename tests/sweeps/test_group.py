@@ -11,6 +11,7 @@ import pytest
 from jaxcnn.config import Config
 from jaxcnn.engine import loop
 from jaxcnn.engine.checkpoint import Checkpoints
+from jaxcnn.engine.job import Job
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps import group
 from jaxcnn.sweeps.group import Failed, Finished, LaneGroup, Reported, Stopped
@@ -212,6 +213,23 @@ def test_a_pruned_lane_is_marked_and_another_takes_its_place(together, tmp_path)
     loop.run(mine[1])  # it may go on all the same
     assert not (mine[1].folder() / "pruned.json").exists()
     assert_close(mine[1], together[0][1])
+
+
+def test_many_steps_a_call_are_the_same_steps(tmp_path, monkeypatch):
+    """As on accelerators: calls of eight steps, where runs are of different age and twelve steps long."""
+    monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 8)
+    mine, single = configs(tmp_path / "lanes"), configs(tmp_path / "alone")
+    for config in single:
+        loop.run(config)
+    train(mine[:2], lanes=2, stop=stop_after(1))
+    assert all((c.folder() / "checkpoints" / "8").exists() for c in mine[:2])
+    monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 1)
+    train(mine[2:3], lanes=1, stop=stop_after(3))
+    monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 8)
+    train(mine, lanes=4)
+    for lane, other in zip(mine, single, strict=True):
+        assert_close(lane, other)
+        assert [row["step"] for row in rows(lane, "validation")] == [8, 12]
 
 
 @pytest.mark.slow
