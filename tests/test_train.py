@@ -89,7 +89,7 @@ def final_state(folder):
     """Every array of the last checkpoint, read without the package."""
     import orbax.checkpoint as ocp
 
-    (last,) = [p for p in (folder / "checkpoints").iterdir() if p.name == "24"]
+    last = max((p for p in (folder / "checkpoints").iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     with ocp.StandardCheckpointer() as reader:
         return reader.restore(last / "state")
 
@@ -177,12 +177,16 @@ def test_both_feeds_train_the_same_bytes(whole, train, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_train_as_one(whole, train, tmp_path):
-    train(*JOB, f"--workdir={tmp_path / 'run'}", XLA_FLAGS="--xla_force_host_platform_device_count=2")
+def test_two_devices_train_as_one(train, tmp_path):
+    """To rounding, which many steps would magnify."""
+    job = [*JOB, "--steps=3"]
+    for devices in (1, 2):
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        train(*job, f"--workdir={tmp_path / str(devices)}", XLA_FLAGS=flag)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-2, atol=1e-3),
-        final_state(tmp_path / "run")["params"],
-        final_state(whole[0])["params"],
+        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-3, atol=1e-4),
+        final_state(tmp_path / "1")["params"],
+        final_state(tmp_path / "2")["params"],
     )
 
 

@@ -1,6 +1,7 @@
 """Which lowering computes a form of a convolution: a table of measured rules."""
 
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -40,6 +41,18 @@ _WAYS: dict[str, Lowering] = {way.name: way for way in (_CANONICAL, _DOT, _SHIFT
 NAMES = ("auto", *_WAYS)
 """What the argument ``lowering`` may be."""
 
+
+def _large(problem: Problem, form: Form) -> bool:
+    """Whether the taps outweigh the transforms, by experiments/benchmarks/fft.py on two axes.
+
+    With 16 channels and features that is from 9 × 9 taps on, with 64 from 21 × 21, with one (depthwise) where
+    there are too many to write out; on one axis it was not seen up to 31 taps.
+    """
+    taps, wide = prod(problem.taps), max(problem.channels, problem.features) * prod(problem.spec.strides)
+    enough = max((16 if form == "kernel" else 10) * wide, 81)
+    return problem.spec.ndim == 2 and taps >= enough and problem.macs >= 1e7
+
+
 # Measured by experiments/benchmarks/conv.py on two cores of an AMD EPYC (Zen 4), jax 0.10.2, float32; half
 # precision is computed in float32 there by every lowering and by XLA itself. A rule is taken only where the
 # time it saves in a call is worth the tens of milliseconds that XLA takes to compile a loop of its own.
@@ -50,6 +63,7 @@ _CPU = (
         lambda p, form: p.macs >= (1e6 if form == "kernel" else 2e5),
         "depthwise: XLA's grouped convolution runs at 0.7 GFLOP/s, a fused loop at 80",
     ),
+    Rule(_FFT, lambda p, form: _large(p, form), "a large kernel: spectra cost the same for every size of it"),
     Rule(
         _WINOGRAD,
         lambda p, form: form != "kernel" and p.spec.groups == 1 and p.spec.ndim == 2 and p.macs >= 1e8,
