@@ -83,9 +83,16 @@ class LaneGroup:
     order. A lane's folder is what :func:`jaxcnn.engine.loop.run` makes of the same configuration: it resumes
     from its own newest checkpoint, and either of the two can go on with what the other began.
 
+    One lane at a time computes the bits of that loop. A program of several sums in another order, so its runs
+    equal those alone up to the rounding of float32, and each other to the last bit: in any slot, beside any
+    neighbours, and resumed at any step, as long as the width stays.
+
     Args:
       configs: one for each lane, with folders of their own.
-      lanes: how many train at once.
+      lanes: how many train at once. Where there are several devices, all of them do the same work: give each
+        a process of its own.
+      saving: share of the time that checkpoints may take; those that ``--save_every`` asks for beyond it are
+        left out, except a lane's last one and its best.
 
     Raises:
       UserError: the configurations differ in more than lane values or share a folder, a folder does not do,

@@ -59,6 +59,6 @@ class Lane:
             self.diary.save(*self.better)
             self.saved = self.better[0]
             self.better = None
-        if self.saved < self.step or self.step == 0:
+        if self.saved < self.step:
             self.diary.save(self.step, state(), UNSCORED)
             self.saved = self.step
