@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -153,6 +154,7 @@ class RayLauncher:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise UserError("--launcher=ray needs Ray: pip install 'jaxcnn[ray]'") from error
+        _check_reachable(settings.ray_address)  # Ray itself would try for minutes
         try:
             ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -176,6 +178,17 @@ class RayLauncher:
         # Ray does not run a lost task again: the supervisor starts another worker, under another name
         task = self._ray.remote(**self._resources, max_retries=0)(_process)
         return _Task(self._ray, task.remote(command(self._folder, name), log, dict(_passed(os.environ))))
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UserError where nobody listens at an address that names a host."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--ray_address={address}: no cluster there ({error})") from error
 
 
 def _passed(environment: Mapping[str, str]) -> dict[str, str]:

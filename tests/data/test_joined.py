@@ -8,7 +8,6 @@ import pytest
 from jaxcnn import data
 from jaxcnn.data.dataset import Dataset, Split
 
-
 PARTS = {"train": [0, 3, 4, 7, 9], "validation": [2, 11], "test": [1, 5, 6, 8, 10]}
 
 
