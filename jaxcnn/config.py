@@ -36,6 +36,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "positive": (lambda v: 0 < v < math.inf, "above 0"),
     "not negative": (lambda v: 0 <= v < math.inf, "0 or more"),
     "fraction": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "factor": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
     "seed": (lambda v: 0 <= v < 2**31, "from 0 to 2147483647"),
     "dtype": (lambda v: v in ("float32", "bfloat16"), "float32 or bfloat16"),
     "feed": (lambda v: v in ("auto", "resident", "streaming"), "auto, resident or streaming"),
@@ -111,6 +112,10 @@ class Config(Flags):
     )
     dtype: str = flag("float32", "Model", "compute type; parameters stay float32", check="dtype")
 
+    init_from: str = flag(
+        "", "Model", "weights to start from: .safetensors, .pth or a run folder; empty: random ones"
+    )
+
     epochs: float = flag(10.0, "Optimization", "passes over the training split", check="positive")
     steps: int = flag(0, "Optimization", "training steps; 0: from --epochs", check="not negative")
     optimizer: str = flag("sgd", "Optimization", "sgd or adamw", check="word")
@@ -135,6 +140,10 @@ class Config(Flags):
     )
     clip_norm: float = flag(
         0.0, "Optimization", "largest gradient norm; 0: off", check="not negative", lane="above 0"
+    )
+    freeze: str = flag("", "Optimization", "parts that stay as they are, e.g. 'stem,stage1'; empty: none")
+    layer_decay: float = flag(
+        1.0, "Optimization", "learning rate of a layer by that of the layer behind it", check="factor"
     )
 
     eval_every: float = flag(1.0, "Bookkeeping", "epochs between validations", check="positive")

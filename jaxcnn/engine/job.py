@@ -1,5 +1,6 @@
 """The parts of a run, built from its configuration."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn import data, models
 from jaxcnn.config import Config
-from jaxcnn.engine import backend, metrics, optim, step
+from jaxcnn.engine import backend, finetune, metrics, optim, step
 from jaxcnn.engine.checkpoint import Checkpoints
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.engine.values import Values, values
@@ -28,6 +29,7 @@ class Job:
     Attributes:
       steps: training steps in all.
       epoch_steps: steps an epoch, not rounded.
+      image_shape: of one example, (*spatial, channels).
       values: the numbers that the compiled steps take as arguments.
       state: the abstract training state (shapes and dtypes).
 
@@ -45,6 +47,8 @@ class Job:
         # the cheap checks first: a misspelt name should not wait for the data
         self.values = values(config)
         self._augment_calls, _ = data.augment.split(config.augment)
+        self._freeze = finetune.patterns(config.freeze)
+        self._layers: tuple[str, ...] = ()
         self.schedule = optim.make_schedule(config.schedule, 1_000, config.warmup)
         self._optimizer(self.values)
 
@@ -64,19 +68,22 @@ class Job:
                 f"--image_size=0: the images of {config.dataset} differ in size and make no batches; "
                 "give a size, e.g. --image_size=224"
             )
-        self._image_shape = image_shape
+        self.image_shape = image_shape
         # it runs once: on CPU, making it fast takes seconds longer than running it
         hasty = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
         self._compiled_init = jax.jit(
             self._init, out_shardings=backend.replicated(self.mesh), compiler_options=hasty
         )
         try:
+            if config.layer_decay != 1:
+                self._layers = finetune.layers(self.model, image_shape)
             self.state = jax.eval_shape(self._init, self.values["seed"])
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"--model={config.model} cannot take {config.dataset}'s images of shape "
                 f"{image_shape}: {str(error).splitlines()[0]}"
             ) from error
+        finetune.check(self.state.params, self._freeze)
 
     def _create(self, text: str, **rates: Any) -> Any:
         """The network; it costs nothing, so a traced step makes one around traced probabilities."""
@@ -84,7 +91,7 @@ class Job:
         return models.create(text, num_classes=self.dataset.num_classes, dtype=dtype, **rates)
 
     def _optimizer(self, values: Values) -> optax.GradientTransformation:
-        return optim.make_optimizer(
+        optimizer = optim.make_optimizer(
             self.config.optimizer,
             self.schedule,
             learning_rate=values["learning_rate"],
@@ -92,10 +99,12 @@ class Job:
             weight_decay=values["weight_decay"],
             clip_norm=values.get("clip_norm"),
         )
+        optimizer = finetune.decaying(optimizer, self._layers, self.config.layer_decay)
+        return finetune.freezing(optimizer, self._freeze)
 
     def _init(self, seed: Any) -> step.TrainState:
         ema = "ema_decay" in self.values
-        return step.init_state(self.model, self._optimizer(self.values), seed, self._image_shape, ema=ema)
+        return step.init_state(self.model, self._optimizer(self.values), seed, self.image_shape, ema=ema)
 
     def train_step(
         self, values: Values, state: step.TrainState, batch: step.Batch
@@ -114,7 +123,8 @@ class Job:
             label_smoothing=values["label_smoothing"],
             ema_decay=values.get("ema_decay", 0.0),
         )
-        return train_step(state, batch)
+        with finetune.evaluating(self._freeze):
+            return train_step(state, batch)
 
     def eval_step(self, variables: Any, batch: step.Batch) -> tuple[metrics.Metrics, jax.Array]:
         """Metrics and probabilities of a batch, see :func:`jaxcnn.engine.step.make_eval_step`; not jitted."""
@@ -145,7 +155,22 @@ class Job:
 
     def init_state(self, seed: Any = None) -> step.TrainState:
         """The state before the first step, on every device; of this configuration's seed, or of another."""
-        return self._compiled_init(self.values["seed"] if seed is None else seed)
+        state = self._compiled_init(self.values["seed"] if seed is None else seed)
+        return self.replicate(finetune.started(state, self.trained)) if self.config.init_from else state
+
+    @functools.cached_property
+    def trained(self) -> dict[str, Any]:
+        """What ``--init_from`` holds for this network; where its head has other classes, the abstract leaf.
+
+        Raises:
+          UserError: there is no such file or folder, or it does not fit.
+        """
+        variables = {"params": self.state.params, "batch_stats": self.state.batch_stats}
+        source: Any = Path(self.config.init_from).expanduser()
+        if source.is_dir():
+            run = TrainedRun(source)
+            source = models.torch_state(run.variables, run.model, layout="jaxcnn")
+        return models.load_torch(variables, source, self.model, new_head=True)
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, whole on every device."""

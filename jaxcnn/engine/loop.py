@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxcnn.config import Config
-from jaxcnn.engine import backend, metrics
+from jaxcnn.engine import backend, finetune, metrics
 from jaxcnn.engine.checkpoint import UNSCORED
 from jaxcnn.engine.diary import Diary, Late, Result
 from jaxcnn.engine.job import Job
@@ -47,6 +47,8 @@ def run(config: Config) -> Result | Interrupted:
     if folder.result.exists():
         return Result.read(folder)
     job = Job(config)  # before the folder is touched: a wrong name leaves nothing behind
+    if config.init_from and not folder.begun():
+        print(finetune.said(config.init_from, job.trained), flush=True)
     with folder.claim(config):
         print(job.describe(), flush=True)
         with closing(Diary(job, config, folder)) as diary:

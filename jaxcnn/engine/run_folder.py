@@ -45,6 +45,10 @@ class RunFolder:
         self.pruned = path / "pruned.json"
         self.report = path / "report.html"
 
+    def begun(self) -> bool:
+        """Whether a checkpoint is here to go on from."""
+        return any(self.checkpoints.glob("[0-9]*"))
+
     def check(self, config: Config) -> None:
         """Whether the folder is free for this job, or this job's already; changes nothing.
 

@@ -130,6 +130,7 @@ LAYERS = {
     "global max": lambda: nn.GlobalMaxPool(),
     "adaptive average to one": lambda: nn.AdaptiveAvgPool(1),
     "adaptive max to one": lambda: nn.AdaptiveMaxPool((1, 1)),
+    "global average, kept": lambda: nn.GlobalAvgPool(keepdims=True),
     "layer": lambda: nn.LayerNorm(),
     "gate": lambda: nn.SqueezeExcite(reduced=2),
     "pointwise": lambda: nn.PointwiseConv(4),
