@@ -1,6 +1,5 @@
 """How a sweep stands, while it goes on: a table on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -28,7 +27,7 @@ class Board:
         self._begun, self._before = time.monotonic(), 0
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
-        if self._console.is_terminal and sys.stdout.isatty():
+        if self._console.is_terminal:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> "Board":

@@ -19,7 +19,16 @@ CHECK = "--check"
 
 
 def main(words: list[str]) -> int:
+    """Work; the exit code. What is wrong with the sweep itself is the last line, and the code 2."""
     logging.set_verbosity(logging.ERROR)
+    try:
+        return _main(words)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _main(words: list[str]) -> int:
     if words[:1] == [CHECK]:
         return check(Path(words[1]))
     from jaxcnn.sweeps.worker import stop_requests
@@ -59,9 +68,4 @@ def check(flagfile: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    sys.exit(code)
+    sys.exit(main(sys.argv[1:]))

@@ -7,8 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from jaxcnn.errors import RunFailed
+from jaxcnn.errors import RunFailed, UserError
 from jaxcnn.sweeps.board import Board
 from jaxcnn.sweeps.folder import SweepFolder, worker_name
 from jaxcnn.sweeps.launchers import ENDED, Handle, Launcher
@@ -58,9 +59,11 @@ class Supervisor:
                     continue
                 del self._workers[slot]
                 self._study.take_back([name])
+                log = self._folder.workers / f"{name}.log"
+                if code == UserError.exit_code:
+                    raise UserError(_last_line(log))  # what is wrong with one is wrong with all
                 if code != ENDED:
                     self._died += 1
-                    log = self._folder.workers / f"{name}.log"
                     self._board.say(f"worker {name} died ({_cause(code)}); its log is {log}")
                     if self._died > STILLBORN * self._launcher.size:
                         raise RunFailed(f"{self._died} workers died and no candidate ended; see {log}")
@@ -101,6 +104,11 @@ def _interrupts() -> Iterator[list[int]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text().strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"a worker left without a word; see {log}"
 
 
 def _cause(code: int) -> str:

@@ -120,6 +120,8 @@ class Worker:
         try:
             self._train(candidates, self._lanes[key], lambda: self._next(key, together))
         except UserError as error:
+            if _too_many(error):
+                raise  # no candidate's fault
             if len(candidates) == 1:
                 self._fail(candidates[0].trial, str(error))
                 return
@@ -195,14 +197,16 @@ class Worker:
                     ended.add(event.lane)
                     self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
                     leave(candidate)
-        except (UserError, Lost):
+        except Lost:
             raise
         except Exception as error:
-            if lanes > 1 and "RESOURCE_EXHAUSTED" in str(error):
+            if self.settings.lanes == "auto" and lanes > 1 and _too_many(error):
                 self._lanes[key] = max(1, lanes // 2)
                 self.say(f"{lanes} lanes do not fit in memory; going on with {self._lanes[key]}")
                 self._waiting.extendleft(going)
                 return
+            if isinstance(error, UserError):
+                raise
             for candidate in going:
                 self._fail(candidate.trial, _first_line(error), traceback.format_exc())
 
@@ -266,6 +270,11 @@ def stop_requests() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
     return event
+
+
+def _too_many(error: Exception) -> bool:
+    """Whether lanes do not fit in memory, found before they run or when they do."""
+    return str(error).startswith("--lanes=") or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _words(values: dict[str, Any]) -> str:

@@ -50,6 +50,8 @@ class LaneGroup:
     def __init__(self, configs, *, lanes):
         assert len({static_key(config) for config in configs}) == 1
         assert 1 <= lanes <= len(configs)
+        if lanes > int(os.environ.get("FAKE_MEMORY", "64")):
+            raise UserError(f"--lanes={lanes}: the program needs more than is free")
         self._configs, self._lanes = dict(enumerate(configs)), lanes
         self._steps = {lane: self._resume(config) for lane, config in self._configs.items()}
 

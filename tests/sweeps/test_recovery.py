@@ -122,3 +122,12 @@ def test_only_one_parent_works_in_a_folder(folder):
     finish(helper)
     check_every_candidate_ended_once(folder, 4)
     assert any("taken by helper" in folder.log(n).read_text() for n in range(4)) or taken(folder, 3)
+
+
+def test_what_is_wrong_with_every_worker_is_said_once(folder, monkeypatch):
+    monkeypatch.setenv("FAKE_MEMORY", "1")
+    parent = start_parent(folder, "--workers=2", "--trials=8", "--lanes=2")
+    out, _ = parent.communicate(timeout=400)
+    assert parent.returncode == 2, out
+    assert out.splitlines()[-1] == "error: --lanes=2: the program needs more than is free"
+    assert {trial.state.name for trial in read_trials(folder)} == {"WAITING"}

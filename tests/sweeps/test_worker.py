@@ -143,22 +143,31 @@ def test_a_defect_fails_what_was_training_and_is_logged_whole(work, folder):
     assert "Traceback" in folder.log(0).read_text()
 
 
-def test_too_many_lanes_for_the_memory_become_fewer(work):
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_too_many_lanes_for_the_memory_become_fewer(work, when):
     class Small(fake.LaneGroup):
-        def __init__(self, configs, *, lanes):
-            super().__init__(configs, lanes=lanes)
-            if lanes > 2:
-                self.run = self._exhausted
-
-        def _exhausted(self, stop):
-            yield from ()
-            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        def run(self, stop):
+            if self._lanes > 2:
+                raise (
+                    UserError("--lanes=4: the program needs more than is free")
+                    if when == "before"
+                    else RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+                )
+            yield from super().run(stop)
 
     engine = type("Engine", (), {**vars(fake), "LaneGroup": Small})
     engine.static_key, engine.choose_lanes = staticmethod(fake.static_key), staticmethod(fake.choose_lanes)
-    study = work(search=("learning_rate=log(1e-3,0.5)",), lanes="8", trials=8, engine=engine)
+    study = work(search=("learning_rate=log(1e-3,0.5)",), trials=8, engine=engine)
     assert states(study) == {"COMPLETE": 8}
-    assert any("8 lanes do not fit" in line for line in study.said)
+    assert any("4 lanes do not fit in memory; going on with 2" in line for line in study.said)
+
+
+def test_lanes_that_a_person_asked_for_and_do_not_fit_are_that_persons_mistake(work, open_study, monkeypatch):
+    monkeypatch.setenv("FAKE_MEMORY", "2")
+    choices = {"search": ("learning_rate=log(1e-3,0.5)",), "trials": 8, "lanes": "8"}
+    with pytest.raises(UserError, match="--lanes=8: the program needs"):
+        work(**choices)
+    assert states(open_study(**choices)) == {"WAITING": 8}
 
 
 def test_a_stopped_worker_gives_back_and_another_goes_on_from_the_checkpoints(work, folder):

@@ -1,0 +1,60 @@
+"""What the parent of a sweep shows."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from jaxcnn.sweeps.board import Board, best
+
+
+@pytest.fixture
+def study(open_study):
+    """Of eight candidates two are complete, one has failed, one runs."""
+    study = open_study(sampler="random")
+    study.complete(study.ask(), [0.5], {})
+    study.fail(study.ask(), "the loss is nan")
+    study.complete(study.ask(), [0.75], {})
+    study.report(study.ask(), 25, 0.25)
+    return study
+
+
+def test_without_a_terminal_each_end_is_a_line(folder, study, capsys):
+    board = Board(folder, study, Console(file=io.StringIO(), force_terminal=False))
+    with board:
+        board.update([], 2)
+        for _ in range(2):
+            board.update(study.trials(), 2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("1/8 · candidate 0 val_accuracy 0.5 · learning_rate=")
+    assert lines[0].endswith(" left")
+    assert f"candidate 1 FAILED: the loss is nan · log {folder.log(1)}" in lines[1]
+    board.update([*study.trials()], 2)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_had_ended_before_is_not_told_again(folder, study, capsys):
+    board = Board(folder, study, Console(file=io.StringIO(), force_terminal=False))
+    board.update(study.trials(), 1)
+    assert capsys.readouterr().out == "going on after 3 of 8 candidates\n"
+
+
+def test_a_terminal_shows_the_best_and_the_running(folder, study):
+    screen = io.StringIO()
+    with Board(folder, study, Console(file=screen, force_terminal=True, width=120)) as board:
+        board.update([], 2)
+        board.update(study.trials(), 2)
+    shown = screen.getvalue()
+    assert "3/8 · 2 complete · 1 running · 1 failed · 2 workers" in shown
+    table = shown[shown.rindex("3/8") :]
+    assert table.index("0.75") < table.index("0.5 ") < table.index("25%")
+    assert "FAILED: the loss is nan" in shown
+
+
+def test_the_best_of_several_objectives_are_those_that_none_beats(open_study):
+    study = open_study(objective="val_accuracy,macs", sampler="random")
+    for values in ([0.9, 100.0], [0.8, 50.0], [0.8, 60.0], [0.95, 500.0], [0.7, 50.0]):
+        study.complete(study.ask(), values, {})
+    found = best({"val_accuracy": "max", "macs": "min"}, study.trials())
+    assert [trial.number for trial in found] == [3, 0, 1]
