@@ -140,7 +140,8 @@ class CapsNet(Network):
         if not self.decoder:
             raise ValueError("decoder=False: this network cannot reconstruct; use decoder=True")
         decoder = self._decoder(shape, parent=None)
-        return decoder.apply({"params": variables["params"]["decoder"]}, capsules, labels)
+        images: Any = decoder.apply({"params": variables["params"]["decoder"]}, capsules, labels)
+        return images
 
     @linen.nowrap
     def _decoder(self, shape: Sequence[int], **options: Any) -> Decoder:

@@ -68,13 +68,15 @@ TORCH_NAMES = {
         Rule("last/norm", "bn2"),
         Rule(r"stage(\d+)_block(\d+)", "blocks/{1:n-1}/{2:n-1}"),
         Rule("spatial/conv", "conv"),
-        Rule("spatial_expand/conv", "conv_exp"),
         Rule("depthwise/conv", "conv_dw"),
         Rule(
             ("spatial_expand/norm", "spatial/norm", "expand/norm", "depthwise/norm", "project/norm"),
             "bn{#:n+1}",
         ),
-        Rule(("expand/conv", "project/conv"), lambda match, count: ("conv_pw", "conv_pwl")[count]),
+        Rule(
+            ("spatial_expand/conv", "expand/conv", "project/conv"),
+            lambda match, count: "conv_exp" if "spatial" in match[0] else ("conv_pw", "conv_pwl")[count],
+        ),
         Rule("squeeze_excite/squeeze", "se/conv_reduce", Layout(ones=2)),
         Rule("squeeze_excite/excite", "se/conv_expand", Layout(ones=2)),
         Rule("head/dense", "classifier"),

@@ -1,7 +1,7 @@
 """FCN: a residual network that answers for every pixel."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as linen
@@ -15,15 +15,17 @@ from jaxcnn.models.torch_names import Layout, Rule
 from jaxcnn.nn import heads
 from jaxcnn.nn.choices import Choice
 
-RULES = (
-    Rule("head", "classifier"),
-    Rule("aux_head", "aux_classifier"),
-    Rule("conv/conv", "0"),
-    Rule("conv/norm", "1"),
-    Rule("dense", "4", Layout(ones=2)),
-    Rule(r"(stem|stage\d+_block\d+)", "backbone/{1}"),
-)
-"""What comes before the rules of the residual network."""
+TORCH_NAMES = {
+    "torchvision": (
+        Rule("head", "classifier"),
+        Rule("aux_head", "aux_classifier"),
+        Rule("conv/conv", "0"),
+        Rule("conv/norm", "1"),
+        Rule("dense", "4", Layout(ones=2)),
+        Rule(r"(stem|stage\d+_block\d+)", "backbone/{1}"),
+        *ResNet.torch_names["torchvision"],
+    ),
+}
 
 
 @register(name="fcn")
@@ -36,8 +38,9 @@ class FCN(ResNet):
     axes and any size fits. Convolutions start He normal by fan-out, norms at scale 1 and bias 0, scores LeCun
     normal with bias 0.
 
-    With ``aux_logits`` one more head scores the third stage's maps; its enlarged logits are the intermediate
-    ``aux``, whose loss counts half in training, as torchvision's. What the network returns stays the same.
+    With ``aux_logits`` one more head scores the maps of the last stage but one; its enlarged logits are the
+    intermediate ``aux``, whose loss counts half in training, as torchvision's. What the network returns stays
+    the same.
 
     Attributes: those of :class:`jaxcnn.models.ResNet`, and
       head: ``fcn``, ``dense`` (scores alone), or a callable from the number of classes.
@@ -57,6 +60,8 @@ class FCN(ResNet):
       (2, 50, 41, 5)
     """
 
+    torch_names = TORCH_NAMES
+
     num_classes: int = 21
     head: Choice = "fcn"
     output_stride: int | None = 8
@@ -64,24 +69,21 @@ class FCN(ResNet):
     aux_logits: bool = False
 
     def __post_init__(self) -> None:
-        arguments.flag("aux_logits", self.aux_logits)
         super().__post_init__()
+        arguments.flag("aux_logits", self.aux_logits)
+        if self.aux_logits and len(self.plan()[0]) < 2:
+            raise ValueError(f"aux_logits=True: expected two stages or more, not stages={self.stages!r}")
 
     @property
     def auxiliary(self) -> Mapping[str, float]:
         return {"aux": 0.5} if self.aux_logits else {}
 
-    @property
-    def torch_names(self) -> Mapping[str, Sequence[Rule]]:
-        return {"torchvision": (*RULES, *super().torch_names["torchvision"])}
-
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        *_, third, last = (None, *self.maps(x, train))
-        if self.aux_logits and third is not None:
-            aux = self._scores(third, "fcn", "aux_head", train)
-            nn.Resize(x.shape[1:-1], name="aux")(aux)
-        return nn.Resize(x.shape[1:-1], name="resize")(self._scores(last, self.head, "head", train))
+        maps, size = self.maps(x, train), x.shape[1:-1]
+        if self.aux_logits:
+            nn.Resize(size, name="aux")(self._scores(maps[-2], "fcn", "aux_head", train))
+        return nn.Resize(size, name="resize")(self._scores(maps[-1], self.head, "head", train))
 
     @linen.nowrap
     def _scores(self, x: jax.Array, kind: Choice, name: str, train: bool) -> jax.Array:

@@ -1,13 +1,12 @@
 """R3D: a residual network over space and time."""
 
 import functools
-from collections.abc import Mapping, Sequence
 
 from jaxcnn.models.registry import register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.torch_names import Rule
 
-TORCH_NAMES = {
+TORCH_NAMES: dict[str, tuple[Rule, ...]] = {
     "torchvision": (
         Rule(r"stage(\d+)_block(\d+)", "layer{1}/{2:n-1}"),
         Rule("shortcut", "downsample"),
@@ -41,11 +40,9 @@ class R3D(ResNet):
       (2, 5)
     """
 
-    stem: str = "video"
+    torch_names = TORCH_NAMES
 
-    @property
-    def torch_names(self) -> Mapping[str, Sequence[Rule]]:
-        return TORCH_NAMES
+    stem: str = "video"
 
 
 register(functools.partial(R3D, stages=(2, 2, 2, 2), block="basic"), name="r3d_18")

@@ -56,11 +56,18 @@ def _deformable(features: int, kernel_size: Any, *, modulated: bool, **options: 
     return DeformConv(features, kernel_size, modulated=modulated, **options)
 
 
+def _separable(features: int, kernel_size: Any, *, groups: int = 1, **options: Any) -> nn.Module:
+    """Depthwise and 1×1 where there is a neighbourhood."""
+    if groups != 1:
+        raise ValueError(f"conv='separable' has no groups, and {groups} are needed here; use another")
+    return (Conv if kernel_size == 1 else SeparableConv)(features, kernel_size, **options)
+
+
 CONVS: dict[str, Callable[..., nn.Module]] = {
     "conv": Conv,
     "deform": functools.partial(_deformable, modulated=True),
     "deform_v1": functools.partial(_deformable, modulated=False),
-    "separable": SeparableConv,
+    "separable": _separable,
     "standardized": StandardizedConv,
     "weight_norm": WeightNormConv,
 }
@@ -124,9 +131,9 @@ def conv(choice: Choice) -> Callable[..., nn.Module]:
     """What makes the module that takes the place of :class:`jaxcnn.nn.Conv`, from its arguments.
 
     Args:
-      choice: ``conv``; ``deform``, modulated deformable (version 2) where the kernel is larger than 1×1, or
-        ``deform_v1`` without modulation; ``separable``, depthwise and 1×1; ``standardized`` or
-        ``weight_norm``, with a kernel normalised as it is used; or a callable.
+      choice: ``conv``; ``deform``, modulated deformable (version 2), or ``deform_v1`` without modulation;
+        ``separable``, depthwise and 1×1, each where the kernel is larger than 1×1 and plain elsewhere;
+        ``standardized`` or ``weight_norm``, with a kernel normalised as it is used; or a callable.
     """
     return pick("conv", choice, CONVS)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import models
+from jaxcnn.errors import UserError
 from tests.models import family
 
 SMALL = [
@@ -102,10 +103,10 @@ def test_parameters_of_fcns_are_torchvisions():
     aux = 9 * 1024 * 256 + 2 * 256 + 256 * 21 + 21
     for depth, whole in resnet.items():
         body = whole - 2048 * 1000 - 1000
-        assert family.count(f"fcn_resnet{depth}", image) == body + head
         assert family.count(f"fcn_resnet{depth}(aux_logits=True)", image) == body + head + aux
-    assert resnet[50] - 2049_000 + head + aux == 35_322_218  # as torchvision says of its weights
-    assert resnet[101] - 2049_000 + head + aux == 54_314_346
+    assert family.count("fcn_resnet50", image) == resnet[50] - 2_049_000 + head
+    assert resnet[50] - 2_049_000 + head + aux == 35_322_218  # as torchvision says of its weights
+    assert resnet[101] - 2_049_000 + head + aux == 54_314_346
 
 
 @pytest.mark.parametrize("text", [FCN, FCN.replace(")", ", head='dense', aux_logits=True)")])
@@ -139,3 +140,8 @@ def test_auxiliary_logits_are_those_of_the_third_stage():
     main, aux = jax.jit(jax.jacrev(both), compiler_options=family.HASTY)(variables["params"])
     assert known(main) == variables["params"].keys() - {"aux_head"}
     assert known(aux) == variables["params"].keys() - {"head", "stage4_block1"}
+
+
+def test_auxiliary_logits_need_a_stage_before_the_last():
+    with pytest.raises(UserError, match="aux_logits=True: expected two stages or more"):
+        models.create("fcn(stages=[2], num_filters=2, output_stride=4, aux_logits=True)")

@@ -6,6 +6,7 @@ import pytest
 
 from jaxcnn import models
 from jaxcnn.errors import UserError
+from jaxcnn.nn import choices
 from tests.models import family
 
 SMALL = "resnet(stages=[1, 2, 1], num_filters=4, stem='cifar', head='dense'"
@@ -37,6 +38,23 @@ def test_output_stride_is_that_of_the_last_map(stride, last):
     model = models.create(f"resnet50(num_filters=2, head='dense', output_stride={stride})", num_classes=3)
     y, _ = jax.eval_shape(model.init_with_output, family.KEY, family.spec((1, 61, 66, 3)))
     assert y.shape == (1, *last, 3)
+
+
+@pytest.mark.parametrize("conv", choices.CONVS)
+def test_every_convolution_fits_everywhere(conv):
+    """Strided, dilated and 1×1, in one to three dimensions."""
+    text = f"resnet(stages=[1, 1, 1], block='bottleneck', num_filters=4, conv={conv!r}, output_stride=8)"
+    model = models.create(text, num_classes=3)
+    for spatial in [(33,), (17, 20), (9, 10, 8)]:
+        y, _ = jax.eval_shape(model.init_with_output, family.KEY, family.spec((2, *spatial, 2)))
+        assert y.shape == (2, 3)
+
+
+def test_a_separable_convolution_has_no_groups():
+    with pytest.raises(ValueError, match="conv='separable' has no groups, and 32 are needed"):
+        jax.eval_shape(
+            models.create("resnext50_32x4d(conv='separable')").init, family.KEY, family.spec((1, 32, 32, 3))
+        )
 
 
 def deformable(kind):

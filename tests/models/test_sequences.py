@@ -101,3 +101,14 @@ def test_tokens_need_a_vocabulary():
     model = models.create(TEXT)
     with pytest.raises(ValueError, match="vocabulary=None: expected sequences"):
         jax.eval_shape(functools.partial(model.init, family.KEY), jnp.ones((2, 9), jnp.int32))
+
+
+@pytest.mark.parametrize("text", [TEXT, "tcn(num_filters=[3, 3], head='pooled')"])
+def test_sequences_of_mixed_lengths_are_answered_as_alone(text):
+    model = models.create(text, num_classes=3)
+    x = jax.random.normal(family.KEY, (2, 12, 3))
+    variables = family.numbers(model, x, low=-0.6)
+    mask = np.arange(12) < np.array([[12], [7]])
+    batch = model.apply(variables, x, mask=mask)
+    np.testing.assert_allclose(batch[0], model.apply(variables, x[:1])[0], rtol=1e-5)
+    np.testing.assert_allclose(batch[1], model.apply(variables, x[1:, :7])[0], rtol=1e-5)

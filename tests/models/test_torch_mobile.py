@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from jaxcnn import nn
+from jaxcnn.models import efficientnet
 from tests.models.torch_parity import assert_parity, library
 
 SLOW = functools.partial(nn.BatchNorm, unbiased=True, epsilon=1e-3, momentum=0.99)
@@ -59,6 +60,11 @@ def _efficientnet_of_timm():
     return make("efficientnet_b0", channel_multiplier=0.5, depth_multiplier=0.5, num_classes=7)
 
 
+def _efficientnet_v2_of_timm():
+    make = library("timm").models.efficientnet._gen_efficientnetv2_s
+    return make("efficientnetv2_s", channel_multiplier=0.5, depth_multiplier=0.2, num_classes=7)
+
+
 def _r3d():
     tv = library("torchvision").video.resnet
     makers = [tv.Conv3DSimple] * 4
@@ -77,6 +83,7 @@ def _fcn():
 
 IMAGES = (2, 64, 48, 3)
 V3 = "[[[3, 16, 16, True, True, 2]], [[5, 72, 24, False, False], [3, 96, 24, True, False]]]"
+V2_S = [list(stage) for stage in efficientnet.V2_S]
 V2 = "[[True, 1, 3, 1, 24, 1], [True, 4, 3, 2, 32, 2], [False, 4, 3, 2, 40, 2]]"
 CASES = {
     # ours: torch's, whose keys, images, further options
@@ -102,6 +109,12 @@ CASES = {
         {"norm": SLOW},
     ),
     "efficientnet(width=0.5, depth=0.5, drop_path=0.0)": (_efficientnet_of_timm, "timm", IMAGES, {}),
+    f"efficientnet(stages={V2_S}, width=0.5, depth=0.2, stem_features=24, last=640, drop_path=0.0)": (
+        _efficientnet_v2_of_timm,
+        "timm",
+        IMAGES,
+        {},
+    ),
     "r3d(stages=[1, 2, 1, 1])": (_r3d, "torchvision", (2, 8, 20, 16, 3), {}),
     "fcn(stages=[1, 1, 2, 2], block='bottleneck', aux_logits=True)": (
         _fcn,
