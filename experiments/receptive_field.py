@@ -96,7 +96,8 @@ def main(words: list[str]) -> None:
     command = f"--seeds={SEEDS.value} --epochs={EPOCHS.value:g} --channels={CHANNELS.value}"
     about = (
         "The same receptive field of 7×7, with 27·C² weights and three activations or with 49·C² weights and "
-        f"one, C = {CHANNELS.value}. Made by\n\n    python -m experiments.receptive_field {command}"
+        f"one, C = {CHANNELS.value}: which does better in {EPOCHS.value:g} epochs at one learning rate.\n\n"
+        f"    python -m experiments.receptive_field {command}"
     )
     weights = {name: sum(k * k for k in sizes) * CHANNELS.value**2 for name, sizes in KERNELS.items()}
     facts = {"weights": weights, "epochs": EPOCHS.value, "datasets": DATASETS}

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +79,17 @@ def test_results_are_written_as_they_are(tmp_path):
     first = path.with_suffix(".svg").read_bytes()
     paired.figure(path.with_suffix(".svg"), {"d": {"a": A, "b": B}}, {"d": one})
     assert path.with_suffix(".svg").read_bytes() == first
+
+
+def test_the_committed_verdicts_follow_from_the_committed_numbers():
+    path = Path(receptive_field.__file__).parent / "results" / "receptive_field.json"
+    written = json.loads(path.read_text())
+    for dataset, found in written["comparisons"].items():
+        ours, theirs = (written["accuracies"][dataset][found[name]] for name in ("first", "second"))
+        assert len(ours) >= 5
+        one = paired.compare(found["first"], ours, found["second"], theirs)
+        assert found["verdict"] == one.verdict()
+        assert one.verdict() in path.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize("dataset", sorted(receptive_field.DATASETS))
