@@ -29,6 +29,7 @@ class ResidualNetwork(Network, kw_only=True):
     Attributes:
       num_classes: logits.
       num_filters: channels of the first stage, before a bottleneck's expansion.
+      stem_filters: channels of the stem; None: ``num_filters``.
       stem: see :func:`jaxcnn.models.stem.stem`.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
       shortcut: where the shape changes, ``projection``, ``pad`` or ``average``.
@@ -39,7 +40,7 @@ class ResidualNetwork(Network, kw_only=True):
       output_stride: pixels of the image from one place of the last map to the next. A stage that would go
         beyond it dilates in the place of striding: where the strided network has values this one has the same
         (but for ``average`` shortcuts), with others between. None: every stage strides.
-      head: ``pooled``, ``flatten`` or ``fc`` (one input size), or a callable from the number of classes.
+      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       drop_path: probability that the last block is left out for an example in training.
       zero_init: start every block as the identity.
       dtype: of the computation; parameters and logits are float32.
@@ -47,6 +48,7 @@ class ResidualNetwork(Network, kw_only=True):
 
     num_classes: int = 1000
     num_filters: int = 64
+    stem_filters: int | None = None
     stem: str = "imagenet"
     norm: Choice = "batch"
     activation: Choice = "relu"
@@ -64,6 +66,8 @@ class ResidualNetwork(Network, kw_only=True):
     def __post_init__(self) -> None:
         arguments.common(self)
         arguments.whole("num_filters", self.num_filters)
+        if self.stem_filters is not None:
+            arguments.whole("stem_filters", self.stem_filters)
         choices.one_of("stem", self.stem, tuple(STEMS))
         choices.pick("gate", self.gate, choices.GATES)
         choices.one_of("order", self.order, ("post", "pre"))
@@ -100,7 +104,7 @@ class ResidualNetwork(Network, kw_only=True):
             "conv": self.conv,
             "dtype": self.dtype,
         }
-        x = stem(self.stem, x, self.num_filters, train=train, **parts)
+        x = stem(self.stem, x, self.stem_filters or self.num_filters, train=train, **parts)
         total, done, reached, dilation = sum(stages), 0, STRIDES[self.stem], 1
         maps = []
         for stage, blocks in enumerate(stages, start=1):

@@ -23,7 +23,9 @@ class CifarResNet(ResidualNetwork, kw_only=True):
     ``resnet20`` is ``resnet_cifar(depth=20)``: 269,722 parameters on 3 channels and 10 classes, or 272,474
     with ``shortcut="projection"``. ``preact_resnet20`` is ``resnet_cifar(depth=20, order="pre")``, which
     moves every norm and so has as many; ``preact_resnet164`` has bottlenecks, 9n + 2 layers, and projections.
-    For initialization see :class:`jaxcnn.models.residual.ResidualNetwork`.
+    ``wide_resnet28_10``, 36,479,194 parameters, is ``resnet_cifar(depth=26, num_filters=160, stem_filters=16,
+    order="pre", shortcut="projection")``: its name counts the projections. For initialization see
+    :class:`jaxcnn.models.residual.ResidualNetwork`.
 
     Attributes: those of :class:`jaxcnn.models.residual.ResidualNetwork`, with defaults of the paper's section
     4.2, and
@@ -33,6 +35,7 @@ class CifarResNet(ResidualNetwork, kw_only=True):
     References:
       He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016, section 4.2.
       He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, 2016 (order).
+      Zagoruyko and Komodakis, Wide Residual Networks, 2016.
       Huang, Sun, Liu, Sedra and Weinberger, Deep Networks with Stochastic Depth, 2016 (drop path).
 
     Example:
@@ -75,3 +78,15 @@ register(
     functools.partial(CifarResNet, depth=164, block="bottleneck", shortcut="projection", order="pre"),
     name="preact_resnet164",
 )
+for _depth, _width in ((16, 4), (28, 10), (40, 2)):
+    register(
+        functools.partial(
+            CifarResNet,
+            depth=_depth - 2,  # the paper counts the projections, and not the dense layer
+            num_filters=16 * _width,
+            stem_filters=16,
+            shortcut="projection",
+            order="pre",
+        ),
+        name=f"wide_resnet{_depth}_{_width}",
+    )

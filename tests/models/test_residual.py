@@ -53,6 +53,14 @@ def test_the_164_layers_of_the_paper():
     assert family.count("preact_resnet164", (1, 32, 32, 3)) == total
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("16_4", 2_748_890), ("28_10", 36_479_194), ("40_2", 2_243_546)]
+)
+def test_wide_networks_are_as_wide_as_published(name, parameters):
+    """With ten classes, as the paper's 2.7, 36.5 and 2.2 million."""
+    assert family.count(f"wide_resnet{name}", (1, 32, 32, 3)) == parameters
+
+
 def silent(block, features):
     """Its variables, with f = 0: all numbers of its last convolution are zero."""
     x = jax.random.normal(family.KEY, (2, 5, 6, features))
