@@ -1,7 +1,7 @@
 """DenseNet: every layer reads all before it."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as linen
@@ -27,7 +27,7 @@ _RULES = (
     Rule("^norm", "features/norm5"),
     Rule("head/dense", "classifier"),
 )
-TORCH_NAMES: dict[str, tuple[Rule, ...]] = {"torchvision": _RULES, "timm": _RULES}
+TORCH_NAMES: Mapping[str, Sequence[Rule]] = {"torchvision": _RULES, "timm": _RULES}
 
 
 class NormConv(linen.Module):

@@ -1,7 +1,7 @@
 """The residual networks for photographs: ResNet, ResNeXt, wide ResNet, SE-ResNet and ResNet-D."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as linen
@@ -30,7 +30,7 @@ _RULES = (
     Rule("average_shortcut/norm", "downsample/2"),
     Rule("head/dense", "fc"),
 )
-TORCH_NAMES: dict[str, tuple[Rule, ...]] = {"torchvision": _RULES, "timm": _RULES}
+TORCH_NAMES: Mapping[str, Sequence[Rule]] = {"torchvision": _RULES, "timm": _RULES}
 
 
 @register(name="resnet")
