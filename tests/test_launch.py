@@ -142,3 +142,13 @@ def test_new_requirements_are_installed(recorded):
         file.write("# changed\n")
     launch(folder, "setup", PYTHON=str(python))
     assert len(log()) == 2
+
+
+def test_sweep_brings_its_extra_and_has_a_job_of_its_own(recorded):
+    folder, python, log = recorded
+    (folder / "jaxcnn" / "sweep.py").write_text("")
+    for words in ((), ("--trials=3",)):
+        assert launch(folder, "sweep", *words, PYTHON=str(python)).returncode == 0
+    lines = log()
+    assert "-e .[report,sweep]" in lines[0]
+    assert lines[1:] == ["-m jaxcnn.sweep --flagfile=experiments/digits_sweep.flags", "-m jaxcnn.sweep --trials=3"]

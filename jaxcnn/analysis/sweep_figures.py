@@ -172,7 +172,7 @@ def learning(curves: Sequence[tuple[Sequence[int], Sequence[float], str]], *, pe
     with style():
         figure, axes = _axes(9.4, 3.0)
         low, high = frame([value for _, values, _ in curves for value in values], most=2.0)
-        shown = {}
+        shown: dict[str, Any] = {}
         for x, values, kind in curves:
             (line,) = axes.plot(x, np.clip(values, low, high), **looks[kind])
             shown.setdefault(kind, line)
