@@ -74,19 +74,27 @@ class VGG(Network):
 
     @property
     def torch_names(self) -> Mapping[str, Sequence[Rule]]:  # type: ignore[override]
-        """torchvision counts its features: convolutions, norms, activations and the pooling of each stage."""
+        """Both libraries count features: convolutions, norms, activations and the pooling of each stage."""
         each = 2 if self.norm == "none" else 3
 
         def feature(match: re.Match[str], count: int) -> str:
             return f"features/{each * count + int(match[1]) - 1 + (match[2] == 'norm')}"
 
+        features = (
+            Rule(r"stage(\d+)_block\d+/(conv)", feature),
+            Rule(r"stage(\d+)_block\d+/(norm)", feature),
+        )
         return {
             "torchvision": (
-                Rule(r"stage(\d+)_block\d+/(conv)", feature),
-                Rule(r"stage(\d+)_block\d+/(norm)", feature),
+                *features,
                 Rule(r"head/hidden(\d)", "classifier/{1:3n-3}", Layout(flat=True)),
                 Rule("head/dense", "classifier/6"),
-            )
+            ),
+            "timm": (
+                *features,
+                Rule(r"head/hidden(\d)", "pre_logits/fc{1}"),
+                Rule("head/dense", "head/fc"),
+            ),
         }
 
     @linen.nowrap
