@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ def main(words: list[str]) -> int:
     if not Path(words[0]).is_dir():
         raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
     if (Path(words[0]) / "sweep.flags").exists():
+        if find_spec("optuna") is None:
+            raise UserError("a sweep's page needs Optuna: pip install 'jaxcnn[sweep]'")
         from jaxcnn.sweeps import pages
 
         print(pages.write(words[0]))

@@ -34,7 +34,7 @@ def open_study(storage: RDBStorage, name: str, settings: Settings, base: Config)
     at = f"the study {name!r}"
     old = Space.parse(study.user_attrs[SPACE])
     before, now = study.user_attrs[COURSE], _course(settings, base)
-    fixed = now.keys() - {parameter.name for parameter in old}
+    fixed = (now.keys() & before.keys()) - {parameter.name for parameter in old}
     if changes := [
         f"--{k}: {before.get(k)} -> {now[k]}" for k in now if k in fixed and before.get(k) != now[k]
     ]:
