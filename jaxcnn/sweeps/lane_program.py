@@ -18,7 +18,7 @@ from jaxcnn.engine.values import Values
 from jaxcnn.errors import UserError
 
 MEASURED_SECONDS = 0.3  # that each count of lanes is measured for, at least
-GAIN = 1.03  # steps of a trial a second, over those of half as many lanes, that are worth twice the lanes
+GAIN = 1.1  # steps of a trial a second, over those of half as many lanes, that are worth twice the lanes
 
 
 class Program:
