@@ -91,7 +91,7 @@ class GoogLeNet(Network):
     ``aux1`` and ``aux2``; what the network returns stays the same. As in the paper their losses count 0.3 in
     training.
 
-    Kernels start truncated normal with deviation 0.01, as in torchvision; the paper does not say how its own
+    Kernels start normal with scale 0.01, cut off at twice that; torchvision has this scale, the paper does not say how its own
     started.
 
     Attributes:
