@@ -91,8 +91,8 @@ class GoogLeNet(Network):
     ``aux1`` and ``aux2``; what the network returns stays the same. As in the paper their losses count 0.3 in
     training.
 
-    Kernels start normal with scale 0.01, cut off at twice that. The scale is torchvision's; the paper does not
-    say how its own started.
+    Kernels start normal with scale 0.01, cut off at twice that. The scale is torchvision's; the paper has
+    none.
 
     Attributes:
       num_classes: logits.

@@ -116,8 +116,8 @@ class InceptionV3(Network):
     the image). Its logits are the intermediate ``aux``; what the network returns stays the same. Its loss
     counts 0.4 in training, as in the authors' code.
 
-    Kernels start normal with scale 0.1, cut off at twice that. The scale is torchvision's; the paper does not
-    say how its own started.
+    Kernels start normal with scale 0.1, cut off at twice that. The scale is torchvision's; the paper has
+    none.
 
     Attributes:
       num_classes: logits.
