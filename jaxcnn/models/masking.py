@@ -46,8 +46,8 @@ class Canvas:
         axes = range(len(shape))
         self.traced = isinstance(mask, jax.core.Tracer)
         self.np: Any = jnp if self.traced else np  # what NumPy holds stays known where all else is traced
-        mask = mask if self.traced else np.asarray(mask)
-        counts = [mask.any(tuple(1 + other for other in axes if other != axis)).sum(-1) for axis in axes]
+        inside = mask if self.traced else np.asarray(mask)
+        counts = [inside.any(tuple(1 + other for other in axes if other != axis)).sum(-1) for axis in axes]
         self.sizes = self.np.stack(counts, axis=-1)
         self.tables: dict[Shape, list[np.ndarray]] = {shape: [np.arange(size + 1) for size in shape]}
         self.path, self.pooled = "the network", False
@@ -55,7 +55,7 @@ class Canvas:
         self.possible = [np.arange(least, size + 1) for size in shape]
         if not self.traced:
             self.possible = [np.unique(self.sizes[:, axis]) for axis in axes]
-            if (mask != self.mask(shape)).any():
+            if (inside != self.mask(shape)).any():
                 self.refuse("expected a rectangle in the low corner of the canvas for each image")
             if (small := self.sizes.min()) < least:
                 self.refuse(f"an image of {small} pixels on an axis; expected {least} or more")

@@ -32,8 +32,9 @@ class Compared:
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
 
     def __str__(self) -> str:
-        how = f"differ by {self.difference:.1e}" if np.isfinite(self.difference) else "differ in shape: {} {}"
-        return f"{self.ours} and {self.theirs} " + how.format(*self.shapes)
+        shapes = " and ".join(map(str, self.shapes))
+        how = f"by {self.difference:.1e}" if np.isfinite(self.difference) else f"in shape: {shapes}"
+        return f"{self.ours or 'the output'} and {self.theirs or 'the output'} differ {how}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Comparison:
         if self.first is None:
             most = max((layer.difference for layer in self.layers), default=0.0)
             return f"the networks agree at {len(self.layers)} layers, to {most:.1e}"
-        return f"the networks part at {self.first}"
+        return f"the networks part where {self.first}"
 
 
 def compare(
@@ -128,5 +129,5 @@ def _compared(ours: str, theirs: str, y: np.ndarray, output: np.ndarray) -> Comp
         output = output.reshape(y.shape)  # a 1×1 convolution for a dense layer
     if y.shape != output.shape:
         return Compared(ours, theirs, float("inf"), shapes)
-    scale = max(float(np.abs(output).max(initial=0.0)), np.finfo(np.float32).tiny)
-    return Compared(ours, theirs, float(np.abs(y - output).max(initial=0.0)) / scale, shapes)
+    largest = float(np.abs(output).max(initial=0.0)) or 1.0
+    return Compared(ours, theirs, float(np.abs(y - output).max(initial=0.0)) / largest, shapes)

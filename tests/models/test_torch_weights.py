@@ -190,4 +190,13 @@ def test_the_first_layer_at_which_two_networks_part_is_named():
     stats["var"] = stats["var"] * 1.5
     parted = models.compare(theirs, model, variables, x)
     assert (parted.first.ours, parted.first.theirs) == ("stage2_block1/conv2/norm", "layer2.0.bn2")
-    assert "part at stage2_block1/conv2/norm and layer2.0.bn2 differ by" in str(parted)
+    assert "part where stage2_block1/conv2/norm and layer2.0.bn2 differ by" in str(parted)
+
+    import torch
+
+    theirs.maxpool = torch.nn.Identity()
+    shapes_differ = models.compare(theirs, model, variables, x)
+    assert str(shapes_differ) == (
+        "the networks part where stage1_block1/conv1/conv and layer1.0.conv1 differ in shape: "
+        "(2, 10, 10, 64) and (2, 20, 20, 64)"
+    )
