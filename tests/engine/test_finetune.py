@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -163,15 +164,18 @@ def train(data_dir, *words, check=True):
 
 
 @pytest.mark.slow
-def test_a_run_starts_from_a_run_and_resumes_without_it(data_dir, tmp_path):
+def test_a_run_starts_from_a_run_and_resumes_without_it_to_the_last_bit(data_dir, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     train(data_dir, f"--workdir={first}")
-    options = [f"--workdir={second}", f"--init_from={first}", "--freeze=stem", "--layer_decay=0.5"]
-    said = train(data_dir, *options).stdout
-    assert f"starts from {first}\n" in said
+    options = ["--freeze=stem", "--layer_decay=0.5", "--save_every=0.13", "--batch_size=64"]
+    options += [f"--workdir={second}", f"--init_from={first}"]
+    assert f"starts from {first}\n" in train(data_dir, *options).stdout
+    result = (second / "result.json").read_text()
+    shutil.rmtree(second / "checkpoints" / "6")
     (second / "result.json").unlink()
     first.rename(tmp_path / "gone")
-    assert "resuming" in train(data_dir, *options).stdout
+    assert f"resuming {second} at step 3 of 6" in train(data_dir, *options).stdout
+    assert (second / "result.json").read_text() == result
 
 
 @pytest.mark.slow
