@@ -75,7 +75,10 @@ class Winograd(Gemm):
         folded = prod(problem.taps[1:2])
         columns = rows.reshape(_POINTS, count, n, tiles, gap, *others, folded, -1)
         points = [self._added(columns[i], problem) for i in range(_POINTS)]
-        steps = jnp.moveaxis(_combine(_OUTPUT, points), (1, 0), (-2, 2))
+        # XLA writes what a loop stacks with one core, and all sums before it back to the last product; so
+        # where blocks must be interleaved, too, these sums are one
+        combine = _combine if count == 1 else _product
+        steps = jnp.moveaxis(combine(_OUTPUT, points), (1, 0), (-2, 2))
         steps = steps.reshape(n, tiles * _OUTPUTS * gap, *problem.output[2:])
         return steps[:, : problem.output[1]]
 
@@ -143,6 +146,12 @@ def _combine(matrix: np.ndarray, parts: Sequence[jax.Array]) -> jax.Array:
         column.reshape(shape).astype(part.dtype) * part[None]
         for column, part in zip(matrix.T, parts, strict=True)
     )
+
+
+def _product(matrix: np.ndarray, parts: Sequence[jax.Array]) -> jax.Array:
+    """The same as :func:`_combine`, by a product of matrices."""
+    values = jnp.stack(parts)
+    return jnp.tensordot(matrix.astype(values.dtype), values, 1, precision=lax.Precision.HIGHEST)
 
 
 def _to_blocks(points: jax.Array, problem: Problem) -> jax.Array:
