@@ -13,6 +13,7 @@ usage: ./launch.sh [command] [words passed on]
   train        python -m jaxcnn.train ...      train a network, or go on with it
   sweep        python -m jaxcnn.sweep ...      search hyperparameters (of the digits, without words)
   describe     python -m jaxcnn.describe ...   explain a layer or a model
+  export       python -m jaxcnn.export ...     write a run's weights or program for elsewhere
   report       python -m jaxcnn.report ...     write a run's page
   test         the test suite; words go to pytest
   setup        only set up .venv
@@ -91,7 +92,7 @@ case $command in
     fi
     exec "$venv/bin/python" -m jaxcnn.sweep "$@"
     ;;
-  train | describe | report)
+  train | describe | export | report)
     [ -f "$home/jaxcnn/$command.py" ] || fail "$command is not built yet; ./launch.sh help lists what is"
     setup report
     exec "$venv/bin/python" -m "jaxcnn.$command" "$@"

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "analysis": {"models", "nn", "ops"} | HELPERS,
     "cli": HELPERS,
 }
-ENTRY_POINTS = {"train", "sweep", "describe", "report"}
+ENTRY_POINTS = {"train", "sweep", "describe", "export", "report"}
 
 HEAVY = (
     "tensorflow_datasets",

@@ -1,0 +1,80 @@
+"""Take a trained network elsewhere: ``python -m jaxcnn.export RUN --format=stablehlo``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from jaxcnn import cli
+from jaxcnn.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from jaxcnn.engine.job import TrainedRun
+
+FORMATS = ("safetensors", "stablehlo")
+LAYOUTS = ("jaxcnn", "timm", "torchvision")
+USAGE = """\
+usage: python -m jaxcnn.export RUN --format=safetensors|stablehlo [--layout=NAME] [--out=FILE]
+
+Writes the best checkpoint of a run in a form that needs no jaxcnn.
+
+  --format=safetensors  the weights by name, for --init_from or for torch
+    --layout            whose names: jaxcnn, torchvision or timm [jaxcnn]
+  --format=stablehlo    the program with its weights: uint8 images (n, height, width, channels) as stored
+                        in the data set, any n, to float32 logits (n, classes). Elsewhere, with jax alone:
+                        jax.export.deserialize(bytearray(open(FILE, "rb").read())).call(images)
+  --out                 the file [RUN/model.safetensors, RUN/model.stablehlo]
+"""
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("format", "", "")
+    flags.DEFINE_string("layout", "jaxcnn", "")
+    flags.DEFINE_string("out", "", "")
+
+
+def main(words: list[str]) -> int:
+    chosen = flags.FLAGS
+    if len(words) != 1:
+        raise UserError(
+            f"expected one run folder and got {len(words)}: python -m jaxcnn.export RUN --format=..."
+        )
+    for name, value, known in (("format", chosen.format, FORMATS), ("layout", chosen.layout, LAYOUTS)):
+        if value not in known:
+            raise UserError(f"--{name}={value}: no such {name}; {nearest(value, known)}")
+    if chosen.layout != "jaxcnn" and chosen.format != "safetensors":
+        raise UserError(f"--layout={chosen.layout}: only --format=safetensors has a layout; leave it out")
+    if not Path(words[0]).is_dir():
+        raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
+    out = Path(chosen.out or Path(words[0]) / f"model.{chosen.format}").expanduser()
+    if not out.parent.is_dir():
+        raise UserError(f"--out={out}: there is no folder {out.parent}; make it first")
+
+    from jaxcnn import models  # after the checks: it brings JAX
+    from jaxcnn.engine.job import TrainedRun
+
+    run = TrainedRun(Path(words[0]))
+    if chosen.format == "safetensors":
+        models.save_torch(run.variables, out, run.model, layout=chosen.layout)
+    else:
+        out.write_bytes(program(run))
+    print(out)
+    return 0
+
+
+def program(run: "TrainedRun") -> bytes:
+    """Serialized StableHLO of a trained network, see :data:`USAGE`; its computation is that of evaluation."""
+    import jax
+    import jax.numpy as jnp
+
+    def logits(images: jax.Array) -> jax.Array:
+        return run.model.apply(run.variables, run.job.standardize(images), train=False)
+
+    (n,) = jax.export.symbolic_shape("n")
+    images = jax.ShapeDtypeStruct((n, *run.job.image_shape), jnp.uint8)
+    return bytes(jax.export.export(jax.jit(logits))(images).serialize())
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, lambda: USAGE)
