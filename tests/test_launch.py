@@ -46,7 +46,17 @@ def error_line(run):
 def test_help_names_every_command():
     run = launch(ROOT, "help")
     assert run.returncode == 0
-    for word in ("train", "sweep", "describe", "export", "report", "test", "setup", "PYTHON=", "JAXCNN_ACCELERATOR"):
+    for word in (
+        "train",
+        "sweep",
+        "describe",
+        "export",
+        "report",
+        "test",
+        "setup",
+        "PYTHON=",
+        "JAXCNN_ACCELERATOR",
+    ):
         assert word in run.stdout
 
 

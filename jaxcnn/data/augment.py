@@ -62,7 +62,7 @@ def split(text: str) -> tuple[tuple[callstring.Call, ...], tuple[dict[str, int |
     for call in callstring.parse(text):
         bound = _bind(call, text)
         parameters = bound.signature.parameters
-        mine = {
+        mine: dict[str, Any] = {
             name: value if parameters[name].annotation is int else float(value)
             for name, value in bound.arguments.items()
             if isinstance(value, numbers.Real) and not isinstance(value, bool)

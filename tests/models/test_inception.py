@@ -93,7 +93,7 @@ def test_auxiliary_logits_are_intermediates(text, shape, names, train):
 
     def run(variables, x):
         options = {"rngs": {"dropout": family.KEY}, "mutable": ["batch_stats"]}
-        return model.apply(variables, x, train=train, intermediates="aux?", **options)[0]
+        return model.apply(variables, x, train=train, intermediates=sorted(names), **options)[0]
 
     logits, others = jax.eval_shape(run, variables, family.spec(shape))
     assert logits.shape == (2, 5)
