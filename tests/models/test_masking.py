@@ -206,7 +206,6 @@ def refused(make, sizes, shape=(9, 8)):
         (models.create("lenet5"), "an image of 6 pixels on an axis; expected 32 or more"),
         (models.create("vgg(stages=[1], num_filters=2, hidden=[4])"), "at head/AdaptiveAvgPool_0: "),
     ],
-    ids=str,
 )
 def test_what_cannot_leave_it_out_says_so(make, said):
     assert said in refused(make, [(9, 8), (6, 8)])
