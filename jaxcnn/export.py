@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("safetensors", "stablehlo")
 LAYOUTS = ("jaxcnn", "timm", "torchvision")
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # that one exported program runs on
 USAGE = """\
 usage: python -m jaxcnn.export RUN --format=safetensors|stablehlo [--layout=NAME] [--out=FILE]
 
@@ -72,7 +73,8 @@ def program(run: "TrainedRun") -> bytes:
 
     (n,) = jax.export.symbolic_shape("n")
     images = jax.ShapeDtypeStruct((n, *run.job.image_shape), jnp.uint8)
-    return bytes(jax.export.export(jax.jit(logits))(images).serialize())
+    exporting = jax.export.export(jax.jit(logits), platforms=PLATFORMS)
+    return bytes(exporting(images).serialize())
 
 
 if __name__ == "__main__":

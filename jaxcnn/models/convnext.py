@@ -158,7 +158,9 @@ class ConvNeXt(Network):
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train=train)
                 done += 1
-        x = LayerNorm(dtype=jnp.float32, name="head_norm")(nn.GlobalAvgPool()(x.astype(jnp.float32)))
+        x = LayerNorm(dtype=jnp.float32, name="head_norm")(
+            nn.GlobalAvgPool(name="pool")(x.astype(jnp.float32))
+        )
         return nn.Dense(features=self.num_classes, dtype=jnp.float32, kernel_init=truncated, name="head")(x)
 
 

@@ -196,6 +196,6 @@ for _name, _width, _depth, _options in (
     ("efficientnet_b5", 1.6, 2.2, _later),
     ("efficientnet_b6", 1.8, 2.6, _later),
     ("efficientnet_b7", 2.0, 3.1, _later),
-    ("efficientnet_v2_s", 1.0, 1.0, {"stages": V2_S, "stem_features": 24, "last": 1280, **_later}),
+    ("efficientnet_v2_s", 1.0, 1.0, {"stages": V2_S, "stem_features": 24, "last": 1280, "epsilon": 1e-3}),
 ):
     register(functools.partial(EfficientNet, width=_width, depth=_depth, **_options), name=_name)

@@ -137,7 +137,7 @@ def split(text: str) -> tuple[str, dict[str, float]]:
     call = callstring.parse_one(text)
     known = arguments_of(call.name)
     traced = [name for name, refuse in arguments.COMMON.items() if refuse is arguments.rate and name in known]
-    rates = {name: float(call.kwargs[name]) for name in traced if name in call.kwargs}
+    rates = {name: float(call.kwargs[name]) for name in traced if call.kwargs.get(name) is not None}
     rest = {name: value for name, value in call.kwargs.items() if name not in rates}
     return callstring.write(call._replace(kwargs=rest)), rates
 

@@ -74,6 +74,10 @@ class ResidualNetwork(Network, kw_only=True):
         if choices.shortcut(self.shortcut) == "identity":
             raise ValueError("shortcut='identity' cannot change shapes between stages; use pad or projection")
         stages = len(self.plan()[0])
+        if not stages:
+            raise ValueError("stages=[]: expected one stage or more")
+        if isinstance(self.stage_convs, str):
+            raise TypeError(f"stage_convs={self.stage_convs!r}: expected a list, one for each stage")
         for conv in self.stage_convs:
             choices.conv(conv)
         if len(self.stage_convs) not in (0, stages):

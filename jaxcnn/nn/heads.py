@@ -38,7 +38,7 @@ class PooledHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = Dropout(self.dropout)(GlobalAvgPool()(x.astype(jnp.float32)), train=train)
+        x = Dropout(self.dropout)(GlobalAvgPool(name="pool")(x.astype(jnp.float32)), train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 

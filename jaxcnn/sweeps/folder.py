@@ -63,12 +63,12 @@ class SweepFolder:
             raise UserError(f"{at}: the file {taken} is in the way; use another --workdir")
         if not self.path.exists():
             return True
-        others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        others = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith(BEGUN))
         if others and not self.flags.exists():
             raise UserError(
                 f"{at} is no sweep folder and not empty (it holds {others[0]}); use another --workdir"
             )
-        return not others
+        return not self.flags.exists()
 
     def write(self, settings: Settings, base: Config) -> None:
         """Keep the sweep's flags, making the folder when it is new."""
@@ -110,6 +110,9 @@ class SweepFolder:
 
 
 LOCK = ".lock"
+
+BEGUN = (LOCK, ".sweep.flags.", "study.db", "trials", "workers")
+"""What a start that was cut short may leave, before the flags are there."""
 
 
 def flagfile(settings: Settings, base: Config) -> str:

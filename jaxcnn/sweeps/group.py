@@ -170,8 +170,9 @@ class LaneGroup:
         self._waiting = deque(entry for entry in self._waiting if entry[0] != lane)
         for found in self._training():
             if found.number == lane:
-                found.save(partial(self._state, found))
-                found.diary.prune(found.step)
+                if not found.reason:  # else there is no good state to keep
+                    found.save(partial(self._state, found))
+                    found.diary.prune(found.step)
                 self._free(found)
         self._end(lane)
 
@@ -328,7 +329,7 @@ class LaneGroup:
         """End the lanes whose loss is not finite, before anything of them is saved."""
         self._late.flush()
         for lane in self._training():
-            if lane.reason:
+            if lane.reason and not lane.ended:  # who hears of one may prune its siblings
                 self._free(lane)
                 yield Failed(lane.number, lane.reason)
 

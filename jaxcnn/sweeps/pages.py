@@ -63,7 +63,10 @@ def _body(folder: SweepFolder, outcome: Outcome, title: str) -> list[page.Markup
         body.append(
             sweep_page.failures([(one.number, one.reason, str(folder.log(one.number))) for one in failed])
         )
-    body.append(sweep_page.commands(_commands(folder, outcome), folder.flags.read_text()))
+    flags = folder.flags.read_text()
+    if address := outcome.settings.storage:  # a page is passed on, and must not hold a password
+        flags = flags.replace(address, outcome.storage)
+    body.append(sweep_page.commands(_commands(folder, outcome), flags))
     return body
 
 

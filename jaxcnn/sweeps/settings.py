@@ -73,6 +73,8 @@ class Settings(Flags):
             raise UserError(f"--lanes={self.lanes}: expected auto or a number above 0")
         if self.sampler == "grid":
             self.space().grid()
+        if self.sampler == "cmaes" and len(objectives) > 1:
+            raise UserError("--sampler=cmaes: has one objective; use tpe, gp or nsga2 for several")
         if self.pruner != "none" and len(objectives) > 1:
             raise UserError(f"--pruner={self.pruner}: prunes by one objective; expected none for several")
         if self.pruner != "none" and not objectives.keys() <= REPORTED.keys():

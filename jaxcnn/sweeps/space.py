@@ -18,7 +18,9 @@ KINDS = {
     "choice": 'choice("a","b",...)',
 }
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-SEARCHABLE = [name for name, field in FIELDS.items() if field.metadata["course"] and name != "seed"]
+SEARCHABLE = [
+    name for name, field in FIELDS.items() if field.metadata["course"] and name not in ("seed", "full")
+]
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_layers_are_named_after_modules():
     found = traced(models.create("resnet8(num_filters=4)"), 2, 16, 16, 3)
     names = [layer.name for layer in found.layers]
     assert names[:3] == ["stem/conv", "stem/norm", "stage1_block1/conv1/conv"]
-    assert names[-2:] == ["head", "head/dense"]
+    assert names[-2:] == ["head/pool", "head/dense"]
     assert [layer.operation for layer in found.layers if layer.name == "stage2_block1"] == ["slice /2", "add"]
     assert found["stem/conv"].parameters == 3 * 3 * 3 * 4
     assert found["stem/norm"].parameters == 2 * 4

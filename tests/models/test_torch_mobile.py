@@ -51,7 +51,7 @@ def _efficientnet_v2():
         tv.FusedMBConvConfig(4, 3, 2, 24, 32, 2),
         tv.MBConvConfig(4, 3, 2, 32, 40, 2),
     ]
-    norm = functools.partial(torch.nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    norm = functools.partial(torch.nn.BatchNorm2d, eps=1e-3)
     return tv.EfficientNet(setting, 0.2, 0.0, num_classes=7, norm_layer=norm, last_channel=64)
 
 
@@ -106,7 +106,7 @@ CASES = {
         _efficientnet_v2,
         "torchvision",
         IMAGES,
-        {"norm": SLOW},
+        {"norm": functools.partial(nn.BatchNorm, unbiased=True, epsilon=1e-3)},
     ),
     "efficientnet(width=0.5, depth=0.5, drop_path=0.0)": (_efficientnet_of_timm, "timm", IMAGES, {}),
     f"efficientnet(stages={V2_S}, width=0.5, depth=0.2, stem_features=24, last=640, drop_path=0.0)": (

@@ -324,6 +324,11 @@ def test_integers_convolve_directly():
     x, kernel = jnp.arange(12).reshape(1, 4, 3), jnp.ones((2, 1, 3), int)
     y = ops.conv(x, kernel, padding="VALID", groups=3)
     np.testing.assert_array_equal(y, x[:, :-1] + x[:, 1:])
+    for name in NAMED:  # also where a way that divides is asked for
+        kernel = jnp.arange(1, 4).reshape(3, 1, 1)
+        if can(name, Problem((1, 4, 1), (3, 1, 1), ConvSpec((1,), ((0, 0),), (1,)))):
+            y = ops.conv(x[..., :1], kernel, padding="VALID", lowering=name)
+            np.testing.assert_array_equal(y[0, :, 0], np.correlate(np.arange(0, 12, 3), [1, 2, 3], "valid"))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -185,6 +185,20 @@ def test_a_lane_that_is_not_finite_hurts_no_neighbour(together, tmp_path):
     assert not (mine[1].folder() / "result.json").exists()
 
 
+def test_seeds_that_diverge_together_may_prune_each_other(tmp_path):
+    """As a worker does with a candidate of which one seed has failed."""
+    runs = configs(tmp_path, varied=[{"seed": 0}, *({"seed": s, "learning_rate": 1e30} for s in (1, 2, 3))])
+    held, ended = LaneGroup(runs, lanes=4), {}
+    for event in held.run():
+        if isinstance(event, Failed):
+            for sibling in {1, 2, 3} - ended.keys() - {event.lane}:
+                held.prune(sibling)
+        if isinstance(event, Failed | Finished):
+            ended[event.lane] = event
+    assert isinstance(ended[0], Finished)
+    assert sum(isinstance(event, Failed) for event in ended.values()) == 1
+
+
 def test_more_runs_than_lanes_wait_for_their_turn(together, tmp_path):
     mine = configs(tmp_path)
     events = train(mine, lanes=3)

@@ -106,6 +106,8 @@ def choose(problem: Problem, form: Form, dtype: DTypeLike, platform: str, loweri
         if way is _CANONICAL:
             return Choice(direct, "asked for")
         needs = way.refuses(problem, form)
+        if way in (_FFT, _WINOGRAD) and not jnp.issubdtype(dtype, jnp.floating):
+            needs = "floating numbers"  # its coefficients are none that integers hold
         if needs is None:
             return Choice(way, "asked for")
         return Choice(direct, f"{lowering} was asked for, but for the {form} it needs {needs}")
