@@ -4,7 +4,7 @@ import fcntl
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,7 +62,9 @@ class Storage:
             if kind == "sqlite":
                 sqlalchemy.event.listen(self.optuna.engine, "connect", _write_ahead)
                 self.optuna.engine.dispose()
-        except (ArgumentError, NoSuchModuleError) as error:
+        except UserError:
+            raise
+        except (ArgumentError, NoSuchModuleError, ValueError) as error:  # a port that is no number, say
             expected = "e.g. sqlite:///FILE or postgresql://user@host/database"
             raise UserError(f"--storage={self.name}: {_line(error)}; expected {expected}") from error
         except ImportError as error:
@@ -116,7 +118,7 @@ def shown(url: str) -> str:
     """
     try:
         return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number
         return url
 
 
@@ -147,7 +149,8 @@ class _Session:
                 yield
             finally:
                 if not connection.invalidated:
-                    connection.execute(self._free)
+                    with suppress(DBAPIError):  # where the connection is gone, the lock went with it
+                        connection.execute(self._free)
 
 
 LOCKS = {
