@@ -16,7 +16,7 @@ from jaxcnn.models.torch_names import Layout, Rule
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
-truncated = linen.initializers.truncated_normal(0.02)
+truncated = linen.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0)  # cut at ±2, not at ±2·0.02
 TORCH_NAMES = {
     "torchvision": (
         Rule("stem", "features/0/0"),

@@ -61,6 +61,7 @@ class FCN(ResNet):
     """
 
     torch_names = TORCH_NAMES
+    torch_spare = ("aux_classifier.",)
 
     num_classes: int = 21
     head: Choice = "fcn"

@@ -117,6 +117,7 @@ class GoogLeNet(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_spare = ("aux1.", "aux2.")
 
     num_classes: int = 1000
     width: float = 1.0

@@ -141,6 +141,7 @@ class InceptionV3(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_spare = ("AuxLogits.",)
 
     num_classes: int = 1000
     width: float = 1.0

@@ -20,6 +20,8 @@ class Network(linen.Module):
 
     Attributes:
       torch_names: what its numbers are called in torchvision and timm, see :mod:`jaxcnn.models.torch_names`.
+      torch_spare: how keys begin that may be left over there: auxiliary heads, which published files hold
+        also where the network is built without.
       least_size: pixels on each axis below which it treats an image differently.
       auxiliary: modules that return logits too, each with the weight of its loss in training.
 
@@ -34,6 +36,7 @@ class Network(linen.Module):
     """
 
     torch_names: ClassVar[Mapping[str, Sequence[Rule]]] = {}
+    torch_spare: ClassVar[tuple[str, ...]] = ()
     least_size: ClassVar[int] = 1
 
     @property

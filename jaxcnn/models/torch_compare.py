@@ -13,6 +13,10 @@ from jaxcnn.models.registry import create
 from jaxcnn.models.torch_names import flatten
 from jaxcnn.models.torch_weights import keys_in
 
+OWN = ("bias", "kernel", "mean", "pointwise", "scale", "var")
+"""Numbers of modules that are modules in torch, too; those of our composite layers, such as a gate with both
+its kernels, have other names."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
@@ -84,7 +88,11 @@ def compare(
 
     module = create(name) if isinstance(name, str) else name
     keys = keys_in(flatten(variables), module, theirs.state_dict())
-    matched = {key.rpartition(".")[0]: path.rpartition("/")[0] for (_, path), (key, _) in keys.items()}
+    matched = {
+        key.rpartition(".")[0]: path.rpartition("/")[0]
+        for (_, path), (key, _) in keys.items()
+        if path.rpartition("/")[2] in OWN
+    }
     outputs: dict[str, np.ndarray] = {}
 
     def note(name: str) -> Any:
@@ -122,12 +130,12 @@ def compare(
 
 
 def _compared(ours: str, theirs: str, y: np.ndarray, output: np.ndarray) -> Compared:
-    if output.shape != y.shape and output.ndim > 2:
-        output = np.moveaxis(output, 1, -1)
-    shapes = y.shape, output.shape
-    if y.shape != output.shape and y.size == output.size and y.shape[-1] == output.shape[-1]:
-        output = output.reshape(y.shape)  # a 1×1 convolution for a dense layer
-    if y.shape != output.shape:
-        return Compared(ours, theirs, float("inf"), shapes)
+    layouts = [output, np.moveaxis(output, 1, -1)] if output.ndim > 2 else [output]  # some keep channels last
+    if y.size == output.size and y.shape[-1] == layouts[-1].shape[-1]:
+        layouts.append(layouts[-1].reshape(y.shape))  # a 1×1 convolution for a dense layer
+    fitting = [layout for layout in layouts if layout.shape == y.shape]
+    if not fitting:
+        return Compared(ours, theirs, float("inf"), (y.shape, layouts[-1].shape))
     largest = float(np.abs(output).max(initial=0.0)) or 1.0
-    return Compared(ours, theirs, float(np.abs(y - output).max(initial=0.0)) / largest, shapes)
+    nearest = min(float(np.abs(y - layout).max(initial=0.0)) for layout in fitting)
+    return Compared(ours, theirs, nearest / largest, (y.shape, fitting[-1].shape))

@@ -43,8 +43,8 @@ def load_torch(
       source: a ``.safetensors`` file, a ``.pth`` file (read by torch's weights-only loader, so torch must be
         installed), or the state dictionary itself, of tensors or arrays.
       name: of the network, as :func:`jaxcnn.models.create` takes it, or the module.
-      new_head: keep those numbers of ``head`` in ``variables`` that have another shape in ``source``, as
-        where the classes are others.
+      new_head: keep those numbers of heads, auxiliary ones too, in ``variables`` that have another shape in
+        ``source``, as where the classes are others.
 
     Returns:
       A tree like ``variables`` with their types; collections other than params and batch_stats are as given.
@@ -71,7 +71,11 @@ def load_torch(
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
     keys = keys_in(leaves, name, state)
     ours = {key for key, _ in keys.values()}
-    missing, left_over = ours - state.keys(), state.keys() - ours
+    spare = getattr(create(name) if isinstance(name, str) else name, "torch_spare", ())
+    missing, left_over = (
+        ours - state.keys(),
+        {key for key in state.keys() - ours if not key.startswith(spare)},
+    )
     found, wrong = {}, []
     for leaf, (key, layout) in keys.items():
         path = leaf[1]
@@ -82,7 +86,7 @@ def load_torch(
         expected = layout.shape_there(shape)
         if tuple(state[key].shape) == expected:
             found[leaf] = jnp.asarray(layout.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
-        elif new_head and path.split("/")[0] == "head":
+        elif new_head and not {"head", "aux_head"}.isdisjoint(path.split("/")):
             found[leaf] = leaves[leaf]
         else:
             wrong.append(

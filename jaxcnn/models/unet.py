@@ -74,8 +74,10 @@ class UNet(Network):
         x = nn.Dropout(self.dropout, name="dropout")(x, train=train)
         for level in range(self.levels - 1, 0, -1):
             bridge = bridges.pop()
+            # each pixel sees one of the taps, of which the fan counts all
+            init = linen.initializers.variance_scaling(2.0 * 2 ** (x.ndim - 2), "fan_in", "truncated_normal")
             up = nn.ConvTranspose(
-                bridge.shape[-1], 2, strides=2, dtype=self.dtype, kernel_init=he_normal, name=f"up{level}"
+                bridge.shape[-1], 2, strides=2, dtype=self.dtype, kernel_init=init, name=f"up{level}"
             )
             x = up(x)[(slice(None), *(slice(size) for size in bridge.shape[1:-1]))]
             x = self._level(jnp.concatenate([bridge, x], axis=-1), level, f"up{level}", train)

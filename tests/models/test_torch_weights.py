@@ -138,6 +138,29 @@ def test_a_new_head_stays_as_it_was():
 
 
 @pytest.mark.parametrize(
+    "text", ["googlenet(width=0.05)", "inception_v3(width=0.02)", "fcn(stages=[1, 1, 1, 1], num_filters=2)"]
+)
+def test_published_files_fit_without_and_with_their_auxiliary_heads(text):
+    """torchvision publishes these with auxiliary heads, for the classes that they were trained on."""
+    with_heads = text.replace(")", ", aux_logits=True)")
+    _, variables = tree(with_heads)
+    state = models.torch_state(variables, models.create(with_heads, num_classes=3))
+    plain, shapes_without = tree(text)
+    assert "head" in models.load_torch(shapes_without, state, plain)["params"]
+    fresh, other = tree(with_heads, num_classes=5)
+    found = models.load_torch(other, state, fresh, new_head=True)["params"]
+    for old, new in zip(jax.tree.leaves(variables["params"]), jax.tree.leaves(found), strict=True):
+        assert np.all(new == (3 if new.shape == old.shape else 5))
+    assert sum(leaf.shape[-1] == 5 and leaf.ndim == 1 for leaf in jax.tree.leaves(found)) >= 2
+
+
+def tree(text, num_classes=3):
+    model = models.create(text, num_classes=num_classes)
+    made = jax.eval_shape(model.init, KEY, jnp.ones((1, 299, 299, 3)))
+    return model, jax.tree.map(lambda leaf: jnp.full(leaf.shape, num_classes, jnp.float32), made)
+
+
+@pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("none.safetensors", None, "no such file"),
@@ -171,6 +194,18 @@ def test_our_own_layout_is_of_every_family(tmp_path):
     assert "params/stem/conv/kernel" in models.torch_state(variables, model, layout="jaxcnn")
     models.save_torch(variables, tmp_path / "w.safetensors", model, layout="jaxcnn")
     assert equal(models.load_torch(variables, tmp_path / "w.safetensors", model), variables)
+
+
+def test_networks_with_gates_agree():
+    """A gate with both its kernels is one layer of ours and several of torch's."""
+    tv = library("torchvision").mobilenetv3
+    row = tv.InvertedResidualConfig(16, 3, 16, 16, True, "RE", 2, 1, 1.0)
+    theirs = randomize(tv.MobileNetV3([row], 32, num_classes=3))
+    model = models.create("mobilenet_v3(stages=[[[3, 16, 16, True, True, 2]]], hidden=32)", num_classes=3)
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
+    made = jax.eval_shape(model.init, KEY, x)
+    same = models.compare(theirs, model, models.load_torch(made, arrays(theirs), model), x)
+    assert same.first is None, str(same)
 
 
 def test_the_first_layer_at_which_two_networks_part_is_named():
