@@ -111,7 +111,7 @@ def compare(
     training = theirs.training
     try:
         with torch.no_grad():
-            theirs.eval()(torch.from_numpy(np.array(x)).movedim(-1, 1))
+            theirs.train(False)(torch.from_numpy(np.array(x)).movedim(-1, 1))
     finally:
         theirs.train(training)
         for hook in hooks:
