@@ -13,6 +13,7 @@ VALUES = {
     "positive": st.integers(1, 10**6),
     "not negative": st.integers(0, 10**6),
     "fraction": st.floats(0, 0.999),
+    "factor": st.floats(0.001, 1),
     "seed": st.integers(0, 2**31 - 1),
     "dtype": st.sampled_from(["float32", "bfloat16"]),
     "feed": st.sampled_from(["auto", "resident", "streaming"]),
