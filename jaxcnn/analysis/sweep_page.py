@@ -25,7 +25,7 @@ def interval_text(axis: Axis, values: Sequence[float]) -> str | None:
     """The mean's 95% interval over seeds; None for a single seed.
 
     >>> interval_text(Axis("val_accuracy", percent=True), [0.97, 0.98, 0.975])
-    '±0.62 points'
+    '±1.24 points'
     """
     if len(values) < 2:
         return None
