@@ -1,5 +1,6 @@
 """Convolution as products of matrices over tiles of the batch that stay in cache."""
 
+from abc import abstractmethod
 from math import prod
 from typing import NamedTuple
 
@@ -46,29 +47,29 @@ class Gemm(Lowering):
     gradient is ``unmatrix(Σ_tiles unfold(x)ᵀ · spread(y))``.
     """
 
+    @abstractmethod
     def unfold(self, x: jax.Array, problem: Problem) -> jax.Array:
         """Images to (blocks, rows, inner)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matrix(self, kernel: jax.Array, problem: Problem) -> jax.Array:
         """The kernel to (blocks, inner, columns)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fold(self, rows: jax.Array, problem: Problem) -> jax.Array:
         """(blocks, rows, columns) to the output."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spread(self, y: jax.Array, problem: Problem) -> jax.Array:
         """The transpose of :meth:`fold`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unmatrix(self, matrix: jax.Array, problem: Problem) -> jax.Array:
         """The transpose of :meth:`matrix`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inner(self, problem: Problem) -> int:
         """Numbers that :meth:`unfold` writes for one image."""
-        raise NotImplementedError
 
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         images, tile = self._tile(problem)

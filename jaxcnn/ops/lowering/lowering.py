@@ -1,5 +1,6 @@
 """What a lowering is: one way to compute a convolution and its two gradients."""
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import jax
@@ -12,7 +13,7 @@ Form = Literal["output", "input", "kernel"]
 """Which of the three tensors is computed, from the two others."""
 
 
-class Lowering:
+class Lowering(ABC):
     """One way to compute the three forms of a convolution.
 
     The sum ``Σ y · conv(x, kernel)`` is linear in each of x, kernel and y; its gradient by one of them is a
@@ -23,21 +24,21 @@ class Lowering:
     name: str
     summary: str
 
+    @abstractmethod
     def refuses(self, problem: Problem, form: Form) -> str | None:
         """What the lowering would need to compute this form, or None where it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         """The convolution."""
-        raise NotImplementedError
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         """The gradient by the input, for the cotangent ``y``."""
         return self.output(*restate(kernel, y, problem))
 
+    @abstractmethod
     def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         """The gradient by the kernel, for the cotangent ``y``."""
-        raise NotImplementedError
 
 
 def restate(kernel: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array, jax.Array, Problem]:
