@@ -105,7 +105,8 @@ case $command in
   setup) setup report ;;
   help | -h | --help) usage ;;
   *)
-    usage >&2
-    fail "no such command: $command"
+    close=$("${PYTHON:-python3}" -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1], sys.argv[2:]), sep=" or ")' \
+      "$command" train sweep describe export report test setup help 2>/dev/null) || close=
+    fail "no such command: $command; ${close:+did you mean $close? }./launch.sh help lists them"
     ;;
 esac

@@ -61,7 +61,8 @@ def test_help_names_every_command():
 
 
 def test_an_unknown_command(copy):
-    assert "no such command: trian" in error_line(launch(copy, "trian"))
+    assert error_line(launch(copy, "trian")).startswith("error: no such command: trian; did you mean train?")
+    assert "./launch.sh help lists them" in error_line(launch(copy, "zzz", PYTHON="no-such-python"))
 
 
 def test_a_command_that_is_not_built_says_so(copy):
