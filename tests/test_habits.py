@@ -1,5 +1,6 @@
 """Style and types are part of the suite."""
 
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,17 @@ def test_style(command):
 def test_types():
     run = tool("mypy")
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_without_torch_its_tests_are_skipped(tmp_path):
+    (tmp_path / "no_torch.py").write_text("import sys; sys.modules['torch'] = None\n")
+    paths = [str(path) for path in sorted((ROOT / "tests/models").glob("test_torch_*.py"))]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no_torch", "-p", "no:cacheprovider", *paths]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert " skipped" in run.stdout
 
 
 def test_the_package_never_unpickles_or_evaluates():

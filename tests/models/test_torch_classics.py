@@ -33,8 +33,7 @@ CASES = [
 
 def _theirs(layout, name):
     """Their network in full, without its numbers."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     plain = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with torch.device("meta"):
         if layout == "timm":

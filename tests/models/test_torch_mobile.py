@@ -43,9 +43,9 @@ def _efficientnet():
 
 
 def _efficientnet_v2():
+    tv = library("torchvision").efficientnet
     import torch
 
-    tv = library("torchvision").efficientnet
     setting = [
         tv.FusedMBConvConfig(1, 3, 1, 24, 24, 1),
         tv.FusedMBConvConfig(4, 3, 2, 24, 32, 2),

@@ -102,9 +102,9 @@ def test_files_hold_every_bit(tmp_path, suffix):
 
 
 def test_torch_takes_the_file_whole(tmp_path):
+    tv = library("torchvision")
     from safetensors.torch import load_file
 
-    tv = library("torchvision")
     models.save_torch(ones("resnet18", num_classes=7)[1], tmp_path / "w.safetensors", "resnet18")
     tv.resnet18(num_classes=7).load_state_dict(load_file(tmp_path / "w.safetensors"), strict=True)
 
