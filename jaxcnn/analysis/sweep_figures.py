@@ -148,7 +148,8 @@ def scatter(
         low, high = (low - room, high + room) if connect else (low, high)
         _points(axes, x, y, (low, high), [1.0 if one else 0.55 for one in strong], strong=strong)
         if connect:
-            order = [i for i in np.argsort(x, kind="stable") if strong[i]]
+            order = np.argsort(x, kind="stable")
+            order = order[np.asarray(strong)[order]]
             axes.step(x[order], y[order], where="post", color=FIRST, lw=1.2, zorder=2)
         axes.set_ylim(low, high)
         axes.set_xlabel(x_axis.name)
