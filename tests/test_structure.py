@@ -12,9 +12,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "jaxcnn"
 
 # Each room with the rooms it may import. Standard-library-only helpers are open to all.
-HELPERS = {"errors", "callstring"}
+HELPERS = {"errors", "callstring", "files"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": set(),
     "callstring": {"errors"},
     "config": {"errors"},
     "ops": HELPERS,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.errors import UserError
+from jaxcnn.files import write_atomically
 
 
 class Markup(str):
@@ -184,9 +185,7 @@ def write(path: str | os.PathLike[str], title: str, *body: Any) -> None:
       '...<h2>Hello</h2><p class="note">1 &lt; 2</p></section></main></body></html>\\n'
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(document(title, *body), "utf-8")
-        temporary.replace(path)
+        write_atomically(path, document(title, *body))
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name another file") from error

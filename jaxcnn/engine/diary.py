@@ -12,9 +12,10 @@ from jaxcnn.config import Config
 from jaxcnn.engine.checkpoint import UNSCORED, Checkpoints
 from jaxcnn.engine.job import Job
 from jaxcnn.engine.metrics import Metrics
-from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment, write_atomically
+from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment
 from jaxcnn.engine.step import TrainState
 from jaxcnn.errors import RunFailed
+from jaxcnn.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from absl import flags
 import jaxcnn
 from jaxcnn.config import Config, course_changes
 from jaxcnn.errors import UserError
+from jaxcnn.files import write_atomically
 
 PACKAGES = (
     "jax",
@@ -165,13 +166,6 @@ class MetricsLog:
         self._file.close()
         if "_events" in self.__dict__:
             self._events.close()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that readers find the old one or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def environment(seed: int) -> dict[str, Any]:

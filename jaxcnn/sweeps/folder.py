@@ -10,8 +10,8 @@ from pathlib import Path
 from absl import flags
 
 from jaxcnn.config import Config
-from jaxcnn.engine.run_folder import write_atomically
 from jaxcnn.errors import UserError
+from jaxcnn.files import write_atomically
 from jaxcnn.sweeps import settings as sweep_settings
 from jaxcnn.sweeps.settings import Settings
 

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from jaxcnn.config import Config
-from jaxcnn.engine.run_folder import write_atomically
+from jaxcnn.files import write_atomically
 from jaxcnn.sweeps.board import best
 from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.settings import Settings

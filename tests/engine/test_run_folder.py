@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from jaxcnn.config import Config
-from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment, write_atomically
+from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment
 from jaxcnn.errors import UserError
 
 
@@ -108,10 +108,3 @@ def test_the_environment_is_told():
     assert found["backend"] == "cpu"
     assert found["packages"]["jax"] == jax.__version__
     json.dumps(found)
-
-
-def test_atomic_writes_leave_no_temporary_behind(tmp_path):
-    write_atomically(tmp_path / "x", "1")
-    write_atomically(tmp_path / "x", "2")
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
-    assert (tmp_path / "x").read_text() == "2"

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jaxcnn.engine.loop import Result
-from jaxcnn.engine.run_folder import RunFolder, write_atomically
+from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
+from jaxcnn.files import write_atomically
 from jaxcnn.sweeps.group import Failed, Finished, Reported, Stopped
 
 __all__ = ["Failed", "Finished", "LaneGroup", "Reported", "Stopped", "choose_lanes", "static_key"]
