@@ -23,6 +23,7 @@ def explain(
     dtype: DTypeLike = jnp.float32,
     lowering: str = "auto",
     platform: str | None = None,
+    portable: bool = False,
 ) -> str:
     """Say which lowering computes a convolution and each of its gradients, and why.
 
@@ -32,6 +33,7 @@ def explain(
       strides, padding, dilation, groups, lowering: as in :func:`jaxcnn.ops.conv`.
       dtype: of the arrays.
       platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``; JAX's default backend if not given.
+      portable: of a program that is exported or kept, not run where it is compiled.
 
     Returns:
       Four lines: the shapes and the work, then the lowering of the output, the input gradient and the kernel
@@ -41,7 +43,7 @@ def explain(
       TypeError, ValueError: as :func:`jaxcnn.ops.conv` does.
 
     Example:
-      >>> print(explain((8, 56, 56, 128), (3, 3, 1, 128), groups=128, platform="cpu"))
+      >>> print(explain((8, 56, 56, 128), (3, 3, 1, 128), groups=128, platform="cpu", portable=True))
       (8, 56, 56, 128) -> (8, 56, 56, 128): 28.9 M multiply-accumulates of float32 on cpu
       output: shift, depthwise: ...
       input gradient: shift, depthwise: ...
@@ -65,6 +67,6 @@ def explain(
         "kernel gradient": "kernel",
     }
     for name, form in forms.items():
-        way, reason = choose(problem, form, dtype, platform, lowering)
+        way, reason = choose(problem, form, dtype, platform, lowering, portable=portable)
         lines.append(f"{name}: {way.name}, {reason}")
     return "\n".join(lines)

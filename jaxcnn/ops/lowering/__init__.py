@@ -1,10 +1,11 @@
 """How a convolution is computed: several ways to the same function, one file each.
 
-:mod:`~jaxcnn.ops.lowering.choose` holds the rules, :mod:`~jaxcnn.ops.lowering.primitive` the calculus.
+:mod:`~jaxcnn.ops.lowering.rules` holds what was measured, :mod:`~jaxcnn.ops.lowering.primitive` the calculus.
 """
 
 import jax
 
+from jaxcnn.ops.lowering import onednn
 from jaxcnn.ops.lowering.choose import NAMES, check, choose
 from jaxcnn.ops.lowering.lowering import Form
 from jaxcnn.ops.lowering.primitive import bind, conv_p, reference
@@ -20,6 +21,7 @@ __all__ = [
     "compute",
     "conv_p",
     "dimension_numbers",
+    "onednn",
     "output_shape",
     "reference",
 ]

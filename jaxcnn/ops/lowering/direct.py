@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.ops.lowering.lowering import Form, Lowering, reverse
-from jaxcnn.ops.lowering.spec import Problem, dimension_numbers
+from jaxcnn.ops.lowering.lowering import Form, Lowering, restate, reverse
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers
+from jaxcnn.ops.lowering.strides import Unstrided, unstrides
+from jaxcnn.ops.lowering.windows import pad
 
 
 class Direct(Lowering):
@@ -51,10 +53,16 @@ class Canonical(Direct):
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         """The cotangent, its pixels apart by the stride, by the reversed kernel."""
         spec = problem.spec
+        if _unstriding_helps(problem):
+            same = Unstrided(problem)
+            return same.input_back(self.input(same.kernel(kernel), y, same.problem))
         padding = [
             (extent - 1 - low, size + low - 1 - (outputs - 1) * stride)
             for outputs, stride, extent, size, (low, _) in _axes(problem)
         ]
+        if any(side < 0 for pair in padding for side in pair):
+            # before jaxlib 0.12, XLA on CPU reads beyond the array where padding is negative
+            return self.output(*restate(kernel, y, problem))
         return lax.conv_general_dilated(
             y,
             reverse(kernel, problem),
@@ -67,25 +75,37 @@ class Canonical(Direct):
         )
 
     def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
-        """Channels take the place of the batch, the batch that of the channels, y that of the kernel."""
-        spec, groups = problem.spec, problem.spec.groups
-        lhs = jnp.moveaxis(x.reshape(*x.shape[:-1], groups, problem.channels), (-1, 0), (0, -1))
-        rhs = jnp.moveaxis(y, 0, -2)
-        lhs = lhs.reshape(*lhs.shape[:-2], groups * x.shape[0])
-        padding = [
-            (low, (outputs - 1) * stride + extent - size - low)
-            for outputs, stride, extent, size, (low, _) in _axes(problem)
-        ]
-        gradient = lax.conv_general_dilated(
-            lhs,
-            rhs,
-            window_strides=spec.dilation,
-            padding=padding,
-            rhs_dilation=spec.strides,
-            dimension_numbers=dimension_numbers(spec.ndim),
-            feature_group_count=groups,
-        )
-        return jnp.moveaxis(gradient, 0, -2)
+        lhs, rhs, forward = as_forward(x, y, problem)
+        return jnp.moveaxis(self.output(lhs, rhs, forward), 0, -2)
+
+
+def as_forward(x: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array, jax.Array, Problem]:
+    """State a kernel gradient as a convolution of the input by the cotangent.
+
+    Channels take the place of the batch, the batch that of the channels, the outputs that of the taps, and
+    strides and dilation change places.
+
+    Returns:
+      Input, kernel and problem of a convolution whose output is (channels of a group, *taps, features).
+    """
+    spec, n = problem.spec, problem.input[0]
+    lhs = jnp.moveaxis(x.reshape(*x.shape[:-1], spec.groups, problem.channels), (-1, 0), (0, -1))
+    padding, edges = [], []
+    for outputs, stride, extent, size, (low, _) in _axes(problem):
+        span = (outputs - 1) * stride + extent  # of all windows, from the first padded pixel
+        read = min(size, span - low)
+        edges.append((0, read - size) if read > 0 else (-size, 1))
+        padding.append((low, span - low - read) if read > 0 else (0, span - 1))
+    lhs = pad(lhs.reshape(*lhs.shape[:-2], spec.groups * n), edges)
+    reversed_spec = ConvSpec(spec.dilation, tuple(padding), spec.strides, spec.groups)
+    forward = Problem(lhs.shape, (*problem.output[1:-1], n, problem.kernel[-1]), reversed_spec)
+    return lhs, jnp.moveaxis(y, 0, -2), forward
+
+
+def _unstriding_helps(problem: Problem) -> bool:
+    """XLA multiplies by the zeros between the pixels; three axes it computes naively if there are any."""
+    wide = max(problem.taps) > max(3, *problem.spec.strides)
+    return unstrides(problem) and (problem.spec.ndim == 3 or (problem.spec.ndim == 2 and wide))
 
 
 def _axes(problem: Problem):

@@ -1,10 +1,13 @@
 """Kernels of one tap: a product of matrices."""
 
+from math import prod
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.ops.lowering.lowering import Form, Lowering
+from jaxcnn.ops.lowering.products import Products
 from jaxcnn.ops.lowering.spec import Problem
 
 
@@ -13,6 +16,9 @@ class Dot(Lowering):
 
     name = "dot"
     summary = "one tap: a product of matrices"
+
+    def __init__(self, products: Products):
+        self.products = products
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
         if set(problem.taps) != {1}:
@@ -24,10 +30,12 @@ class Dot(Lowering):
         return None
 
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
-        return jnp.dot(_kept(x, problem), kernel.reshape(kernel.shape[-2:]))
+        pixels, matrix = _rows(_kept(x, problem)), kernel.reshape(1, *kernel.shape[-2:])
+        return self.products.product(pixels, matrix).reshape(problem.output)
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
-        x = jnp.dot(y, kernel.reshape(kernel.shape[-2:]).T)
+        matrix = kernel.reshape(kernel.shape[-2:]).T[None]
+        x = self.products.product(_rows(y), matrix).reshape(*y.shape[:-1], problem.channels)
         edges = [
             (0, size - (outputs - 1) * stride - 1, stride - 1)
             for size, outputs, stride in zip(
@@ -37,9 +45,13 @@ class Dot(Lowering):
         return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
 
     def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
-        pixels = tuple(range(y.ndim - 1))
-        return jnp.tensordot(_kept(x, problem), y, (pixels, pixels)).reshape(problem.kernel)
+        return self.products.transposed(_rows(_kept(x, problem)), _rows(y)).reshape(problem.kernel)
 
 
 def _kept(x: jax.Array, problem: Problem) -> jax.Array:
     return lax.slice(x, (0,) * x.ndim, x.shape, (1, *problem.spec.strides, 1))
+
+
+def _rows(x: jax.Array) -> jax.Array:
+    """(1, pixels, channels)."""
+    return x.reshape(1, prod(x.shape[:-1]), x.shape[-1])

@@ -5,6 +5,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxcnn.ops.lowering.lowering import Form, Lowering
 from jaxcnn.ops.lowering.spec import Problem
@@ -26,6 +27,9 @@ class Fft(Lowering):
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
         return None
+
+    def refuses_dtype(self, dtype: DTypeLike) -> str | None:
+        return None if jnp.issubdtype(dtype, jnp.floating) else "floating numbers"
 
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         spectra = jnp.einsum(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.ops.lowering.lowering import Lowering
+from jaxcnn.ops.lowering.products import Products
 from jaxcnn.ops.lowering.spec import Problem
 
 _TILE_BYTES = 6 << 20
@@ -47,6 +48,9 @@ class Gemm(Lowering):
     gradient is ``unmatrix(Σ_tiles unfold(x)ᵀ · spread(y))``.
     """
 
+    def __init__(self, products: Products):
+        self.products = products
+
     @abstractmethod
     def unfold(self, x: jax.Array, problem: Problem) -> jax.Array:
         """Images to (blocks, rows, inner)."""
@@ -76,7 +80,7 @@ class Gemm(Lowering):
         matrix = self.matrix(kernel, problem)
 
         def compute(x: jax.Array) -> jax.Array:
-            return self.fold(_product(self.unfold(x, tile), matrix), tile)
+            return self.fold(self.products.product(self.unfold(x, tile), matrix), tile)
 
         if images == x.shape[0]:
             return compute(x)
@@ -86,7 +90,7 @@ class Gemm(Lowering):
         images, tile = self._tile(problem)
 
         def compute(x: jax.Array, y: jax.Array) -> jax.Array:
-            return _product_of_transposed(self.unfold(x, tile), self.spread(y, tile))
+            return self.products.transposed(self.unfold(x, tile), self.spread(y, tile))
 
         if images == x.shape[0]:
             return self.unmatrix(compute(x, y), problem)
@@ -115,15 +119,3 @@ def to_blocks(pixels: jax.Array, problem: Problem) -> jax.Array:
 
 def _in_tiles(values: jax.Array, images: int) -> jax.Array:
     return values.reshape(values.shape[0] // images, images, *values.shape[1:])
-
-
-def _product(rows: jax.Array, matrix: jax.Array) -> jax.Array:
-    if len(rows) == 1:  # the batch axis, even of one, keeps XLA from its fastest product
-        return jnp.dot(rows[0], matrix[0])[None]
-    return lax.dot_general(rows, matrix, (((2,), (1,)), ((0,), (0,))))
-
-
-def _product_of_transposed(left: jax.Array, right: jax.Array) -> jax.Array:
-    if len(left) == 1:
-        return lax.dot_general(left[0], right[0], (((0,), (0,)), ((), ())))[None]
-    return lax.dot_general(left, right, (((1,), (1,)), ((0,), (0,))))

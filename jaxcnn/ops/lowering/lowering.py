@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxcnn.ops.lowering.spec import ConvSpec, Problem
 
@@ -27,6 +28,10 @@ class Lowering(ABC):
     @abstractmethod
     def refuses(self, problem: Problem, form: Form) -> str | None:
         """What the lowering would need to compute this form, or None where it can."""
+
+    def refuses_dtype(self, dtype: DTypeLike) -> str | None:
+        """What numbers the lowering would need instead of these, or None."""
+        return None
 
     @abstractmethod
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:

@@ -178,10 +178,17 @@ def reference(form: Form, problem: Problem) -> Callable[[jax.Array, jax.Array], 
 
 
 def _lower(
-    first: jax.Array, second: jax.Array, *, form: Form, problem: Problem, lowering: str, platform: str
+    first: jax.Array,
+    second: jax.Array,
+    *,
+    form: Form,
+    problem: Problem,
+    lowering: str,
+    platform: str,
+    portable: bool = False,
 ) -> jax.Array:
     dtype = first.dtype
-    way = choose(problem, form, dtype, platform, lowering).way
+    way = choose(problem, form, dtype, platform, lowering, portable=portable).way
     half = dtype in (jnp.bfloat16, jnp.float16) and not isinstance(way, Direct)
 
     def compute(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -197,14 +204,21 @@ def _lower(
 
 
 def _register(platform: str | None) -> None:
-    one = mlir.lower_fun(partial(_lower, platform=platform or "other"), multiple_results=False)
-    many = mlir.lower_fun(partial(_lower, platform="several devices"), multiple_results=False)
+    def compute(**where: Any) -> Callable[..., Any]:
+        return mlir.lower_fun(partial(_lower, **where), multiple_results=False)
+
+    here = compute(platform=platform or "other")
+    elsewhere = compute(platform=platform or "other", portable=True)
+    # XLA splits its own convolution among devices by the batch, but no loop over tiles of the batch
+    on_several = compute(platform="several devices")
 
     def rule(context: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-        # XLA splits its own convolution among devices by the batch, but no loop over tiles of the batch
-        where = context.module_context.axis_context
-        split = isinstance(where, mlir.ShardingContext) and where.num_devices > 1
-        return (many if split else one)(context, *operands, **params)
+        module = context.module_context
+        where = module.axis_context
+        if isinstance(where, mlir.ShardingContext) and where.num_devices > 1:
+            return on_several(context, *operands, **params)
+        lower = elsewhere if module.lowering_parameters.for_export else here
+        return lower(context, *operands, **params)
 
     mlir.register_lowering(conv_p, rule, platform=platform)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.ops.lowering.lowering import Form, Lowering
+from jaxcnn.ops.lowering.phases import by_phases
 from jaxcnn.ops.lowering.spec import ConvSpec, Problem
 from jaxcnn.ops.lowering.windows import add, pad, window
 
@@ -47,6 +48,11 @@ class Shift(Lowering):
             )
             partial.append(add(terms))
         return add(partial).reshape(problem.output)
+
+    def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        if set(problem.spec.strides) == {1}:
+            return super().input(kernel, y, problem)
+        return by_phases(self.output, kernel, y, problem)
 
     def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         rows = _rows_at_once(problem.output[1])

@@ -20,28 +20,43 @@ class Unstriding(Lowering):
         return self.inner.refuses(problem, form)
 
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
-        if not _helps(problem):
+        if not unstrides(problem):
             return self.inner.output(x, kernel, problem)
         same = Unstrided(problem)
         return self.inner.output(same.input(x), same.kernel(kernel), same.problem)
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
-        if not _helps(problem):
+        if not unstrides(problem):
             return self.inner.input(kernel, y, problem)
         same = Unstrided(problem)
         return same.input_back(self.inner.input(same.kernel(kernel), y, same.problem))
 
     def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
-        if not _helps(problem):
+        if not unstrides(problem):
             return self.inner.kernel(x, y, problem)
         same = Unstrided(problem)
         return same.kernel_back(self.inner.kernel(same.input(x), y, same.problem))
 
 
-def _helps(problem: Problem) -> bool:
-    """Whether some axis is strided and none both strided and dilated, whose taps would fall apart."""
+def unstrides(problem: Problem) -> bool:
+    """Whether there is something for :class:`Unstrided` to do, and it can.
+
+    Some axis is strided, and none is both strided and dilated, whose taps would fall apart.
+    """
     axes = zip(problem.spec.strides, problem.spec.dilation, strict=True)
     return set(problem.spec.strides) != {1} and all(s == 1 or d == 1 for s, d in axes)
+
+
+def spare_taps(problem: Problem) -> float:
+    """Taps of :class:`Unstrided`'s kernel, zeros among them, for each tap that it is given.
+
+    >>> from jaxcnn.ops.lowering.spec import ConvSpec
+    >>> spec = ConvSpec((2, 2), ((1, 1), (1, 1)), (1, 1))
+    >>> spare_taps(Problem((1, 8, 8, 4), (3, 4, 4, 4), spec))  # 4 of 3 and 4 of 4
+    1.3333333333333333
+    """
+    axes = zip(problem.taps, problem.spec.strides, strict=True)
+    return prod(-(-taps // stride) * stride / taps for taps, stride in axes)
 
 
 class Unstrided:

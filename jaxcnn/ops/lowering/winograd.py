@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxcnn.ops.lowering.gemm import Gemm, blocks, to_blocks
 from jaxcnn.ops.lowering.lowering import Form
@@ -51,6 +52,9 @@ class Winograd(Gemm):
         if any(stride != 1 for stride in problem.spec.strides[:2]):
             return "stride 1 on the first two spatial axes"
         return None
+
+    def refuses_dtype(self, dtype: DTypeLike) -> str | None:
+        return None if jnp.issubdtype(dtype, jnp.floating) else "floating numbers"
 
     def inner(self, problem: Problem) -> int:
         _, *grid = self._grid(problem)

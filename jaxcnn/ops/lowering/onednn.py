@@ -1,0 +1,145 @@
+"""oneDNN's convolution, which jaxlib carries for x86 processors."""
+
+import json
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from math import isfinite
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+from jax import lax
+from jax.typing import DTypeLike
+
+from jaxcnn.ops.lowering.direct import as_forward
+from jaxcnn.ops.lowering.lowering import Form, Lowering, restate
+from jaxcnn.ops.lowering.phases import by_phases
+from jaxcnn.ops.lowering.products import Products
+from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.strides import Unstrided, spare_taps, unstrides
+
+DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
+"""What it computes, half precision in float32."""
+
+
+def missing() -> str | None:
+    """What would be needed to call oneDNN, or None."""
+    return _not_installed() or (
+        "no persistent compilation cache: XLA cannot keep its calls" if _kept() else None
+    )
+
+
+def _kept() -> bool:
+    """Whether JAX writes compiled programs to its cache. XLA crashes when it should write these calls."""
+    config = jax.config
+    used = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
+    return bool(used) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
+
+
+@cache
+def _not_installed() -> str | None:
+    x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform == "linux"
+    version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
+    # the arguments are XLA's own business: they are given only to versions that were seen to take them
+    return None if x86 and (0, 9) <= version < (0, 13) else "jaxlib 0.9 to 0.12 on x86-64 Linux"
+
+
+class OneDnn(Lowering):
+    """A kernel that is compiled for the shape, from Intel's library, which is inside jaxlib."""
+
+    name = "onednn"
+    summary = "oneDNN's own kernels"
+
+    def refuses(self, problem: Problem, form: Form) -> str | None:
+        sizes = (*problem.input, *problem.kernel)
+        if not all(isinstance(size, int) and size for size in sizes):
+            return "sizes that are known, of 1 or more"
+        return missing()
+
+    def refuses_dtype(self, dtype: DTypeLike) -> str | None:
+        return None if dtype in DTYPES else "float32 or half precision"
+
+    def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+        return _call("convolution", problem.output, {"onednn_conv_config": _arguments(problem)}, x, kernel)
+
+    def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        if set(problem.spec.strides) == {1}:
+            return self.output(*restate(kernel, y, problem))
+        if (
+            problem.channels > 1
+            and unstrides(problem)
+            and (problem.spec.groups > 1 or spare_taps(problem) < 1.5)
+        ):
+            same = Unstrided(problem)
+            return same.input_back(self.output(*restate(same.kernel(kernel), y, same.problem)))
+        return by_phases(self.output, kernel, y, problem)
+
+    def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        if problem.spec.groups == 1 or problem.channels > 1 or problem.features > 1:
+            return self._kernel(x, y, problem)
+        # image by image it is itself depthwise, for which the kernels are made
+        one = problem._replace(input=(1, *problem.input[1:]))
+
+        def add(total: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            image, cotangent = pair
+            return total + self._kernel(image[None], cotangent[None], one), None
+
+        return lax.scan(add, jnp.zeros(problem.kernel, x.dtype), (x, y))[0]
+
+    def _kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        lhs, rhs, forward = as_forward(x, y, problem)
+        return jnp.moveaxis(self.output(lhs, rhs, forward), 0, -2)
+
+
+class OneDnnProducts(Products):
+    """Batched products of matrices by oneDNN, of float32."""
+
+    def product(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        if left.dtype != jnp.float32:
+            return super().product(left, right)
+        shape = (*left.shape[:-1], right.shape[-1])
+        return _call("matmul", shape, {"onednn_matmul_config": {}}, left, right)
+
+    def transposed(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        if left.dtype != jnp.float32:
+            return super().transposed(left, right)
+        shape = (len(left), left.shape[-1], right.shape[-1])
+        return _call("matmul", shape, {"onednn_matmul_config": {"transpose_a": True}}, left, right)
+
+
+def _call(kind: str, shape: Sequence[int], arguments: dict[str, object], *operands: jax.Array) -> jax.Array:
+    """One of XLA's custom calls to oneDNN; its arguments are XLA's ``BackendConfig`` in JSON."""
+    call = jax.ffi.ffi_call(
+        f"__onednn${kind}",
+        jax.ShapeDtypeStruct(shape, operands[0].dtype),
+        custom_call_api_version=1,
+        legacy_backend_config=json.dumps(arguments),
+    )
+    return call(*operands)
+
+
+def _arguments(problem: Problem) -> dict[str, object]:
+    """XLA's ``OneDnnConvolutionConfig``, in JSON's form of a protocol buffer."""
+    (strides, padding, dilation, groups), ndim = problem.spec, problem.spec.ndim
+    image = {"batch_dim": 0, "feature_dim": ndim + 1, "spatial_dims": _words(range(1, ndim + 1))}
+    taps = {"input_feature_dim": ndim, "output_feature_dim": ndim + 1, "spatial_dims": _words(range(ndim))}
+    return {
+        "dims": ndim + 2,
+        "input": {"dims": ndim + 2, "data": image},
+        "kernel": {"dims": ndim + 2, "filter": taps},
+        "output": {"dims": ndim + 2, "data": image},
+        "window": {
+            "size": _words(problem.taps),
+            "pad_left": _words(low for low, _ in padding),
+            "pad_right": _words(high for _, high in padding),
+            "strides": _words(strides),
+            "window_dilations": _words(dilation),
+        },
+        "feature_groups": groups,
+    }
+
+
+def _words(numbers: Iterable[int]) -> list[int]:
+    return list(numbers)

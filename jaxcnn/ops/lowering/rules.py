@@ -1,0 +1,158 @@
+"""Which lowering is the fastest where: tables of measured rules.
+
+Measured by experiments/benchmarks/conv.py, over its table and over random shapes, in float32 on two cores of
+x86 (AMD Zen 4, Intel Sapphire Rapids); half precision is computed in float32 there by every lowering and by
+XLA itself. A rule is taken only where the time it saves in a call is worth what it costs to compile.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+from jaxcnn.ops.lowering.direct import Canonical
+from jaxcnn.ops.lowering.dot import Dot
+from jaxcnn.ops.lowering.fft import Fft
+from jaxcnn.ops.lowering.lowering import Form, Lowering
+from jaxcnn.ops.lowering.onednn import OneDnn, OneDnnProducts
+from jaxcnn.ops.lowering.products import Products
+from jaxcnn.ops.lowering.shift import Shift
+from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.strides import Unstriding
+from jaxcnn.ops.lowering.tiles import Tiles
+from jaxcnn.ops.lowering.winograd import Winograd
+
+
+class Rule(NamedTuple):
+    """The name of a lowering, where it is chosen, and what was measured there."""
+
+    way: str
+    applies: Callable[[Problem, Form], bool]
+    reason: str
+
+
+class Table(NamedTuple):
+    """Lowerings by name, and the rules, of which the first that applies is taken; else ``"direct"``."""
+
+    ways: dict[str, Lowering]
+    rules: tuple[Rule, ...]
+
+
+def _ways(products: Products) -> dict[str, Lowering]:
+    ways = (
+        Canonical(),
+        OneDnn(),
+        Dot(products),
+        Shift(),
+        Unstriding(Tiles(products)),
+        Winograd(products),
+        Fft(),
+    )
+    return {way.name: way for way in ways}
+
+
+def _dense(problem: Problem) -> bool:
+    return problem.spec.groups == 1
+
+
+def _depthwise(problem: Problem) -> bool:
+    return problem.channels == 1 and problem.spec.groups > 1
+
+
+def _strided(problem: Problem) -> bool:
+    return set(problem.spec.strides) != {1}
+
+
+def _large(problem: Problem, form: Form) -> bool:
+    """Whether the taps outweigh the transforms, by experiments/benchmarks/fft.py on two axes.
+
+    With 16 channels and features that is from 9 × 9 taps on, with 64 from 21 × 21, with one (depthwise) where
+    there are too many to write out; on one axis it was not seen up to 31 taps.
+    """
+    taps, wide = prod(problem.taps), max(problem.channels, problem.features) * prod(problem.spec.strides)
+    enough = max((16 if form == "kernel" else 10) * wide, 81)
+    return problem.spec.ndim == 2 and taps >= enough and problem.macs >= 1e7
+
+
+_ONE_TAP = Rule("dot", lambda p, form: True, "one tap: a product of matrices runs 3× XLA's convolution")
+
+PORTABLE = Table(
+    _ways(Products()),
+    (
+        _ONE_TAP,
+        Rule(
+            "shift",
+            lambda p, form: p.macs >= (1e6 if form == "kernel" else 2e5),
+            "depthwise: XLA's grouped convolution runs at 0.7 GFLOP/s, a fused loop at 80",
+        ),
+        Rule("fft", _large, "a large kernel: spectra cost the same for every size of it"),
+        Rule(
+            "winograd",
+            lambda p, form: form != "kernel" and _dense(p) and p.spec.ndim == 2 and p.macs >= 1e8,
+            "3 taps, stride 1: XLA's convolution uses one core below 128 features, and all multiplications",
+        ),
+        Rule(
+            "winograd",
+            lambda p, form: p.spec.ndim == 3 and p.macs >= 1e7,
+            "three axes: XLA has no fast convolution for them",
+        ),
+        Rule(
+            "winograd",
+            lambda p, form: not _dense(p) and min(p.channels, p.features) >= 32 and p.macs >= 1e7,
+            "wide groups: XLA's grouped convolution runs at a tenth of its dense one",
+        ),
+        Rule(
+            "tiles",
+            lambda p, form: (not _dense(p) or p.spec.ndim == 3) and p.macs >= 1e6,
+            "groups or three axes: XLA has no fast convolution for them",
+        ),
+    ),
+)
+"""For programs that may be kept or sent elsewhere: XLA's own operations alone."""
+
+
+def _deep(problem: Problem) -> bool:
+    """Whether the kernel gradient has rows enough for oneDNN's convolution: it takes each tap for a pixel."""
+    taps, groups = prod(problem.taps), problem.spec.groups
+    if _depthwise(problem):
+        return True
+    return problem.channels > 2 and (taps >= 16 or _strided(problem) or (taps >= 9 and groups > 4))
+
+
+NATIVE = Table(
+    _ways(OneDnnProducts()),
+    (
+        _ONE_TAP,
+        Rule(
+            "shift",
+            lambda p, form: p.macs < 1e6 or p.spec.ndim == 1 or p.features > 1,
+            "depthwise and small, on one axis or with several features: one fused loop",
+        ),
+        Rule(
+            "shift",
+            lambda p, form: (form == "kernel" and prod(p.taps) < 16) or (form == "input" and _strided(p)),
+            "depthwise: one fused loop, which multiplies no zeros",
+        ),
+        Rule("direct", lambda p, form: _dense(p) and p.channels == 1, "one channel: XLA's is the fastest"),
+        Rule(
+            "winograd",
+            lambda p, form: (
+                form == "kernel"
+                and _dense(p)
+                and p.channels >= 16
+                and p.macs >= (1e7 if p.spec.ndim == 3 else 1e8)
+            ),
+            "3 taps, stride 1: half the multiplications of products of matrices",
+        ),
+        Rule(
+            "tiles",
+            lambda p, form: form == "kernel" and p.macs >= 1e6 and not _deep(p),
+            "few taps: products of matrices over tiles",
+        ),
+        Rule(
+            "onednn",
+            lambda p, form: p.macs >= (1e6 if form == "kernel" else 5e5) or not _dense(p),
+            "a kernel compiled for the shape, which copies nothing",
+        ),
+    ),
+)
+"""For programs that are compiled where they run."""
