@@ -95,6 +95,26 @@ class SweepFolder:
             raise UserError(f"{self.flags} cannot be read ({error})") from error
 
     @contextmanager
+    def presence(self, worker: str) -> Iterator[None]:
+        """Show that a worker's process lives: by a lock that ends with it, in a file that an error leaves."""
+        path = self.workers / f"{worker}.lock"
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+            path.unlink(missing_ok=True)
+
+    def lives(self, worker: str) -> bool | None:
+        """Whether a worker's process lives; None where that cannot be told from here."""
+        try:
+            with (self.workers / f"{worker}.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # it left in order, or this file system has no locks
+            return None
+        return False if worker.rsplit("-", 2)[0] == _host() else None  # others' locks may not be seen here
+
+    @contextmanager
     def claim(self) -> Iterator[None]:
         """Be the only one who starts workers here; the lock ends with the process, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -122,6 +142,10 @@ def flagfile(settings: Settings, base: Config) -> str:
     return "\n".join(lines) + replace(settings, append=False).to_flagfile() + "\n" + job
 
 
-def worker_name(of: int | str) -> str:
-    """A name that no other worker has or had."""
-    return f"{os.uname().nodename.partition('.')[0]}-{of}-{os.urandom(3).hex()}"
+def worker_name(of: int) -> str:
+    """A name that no other worker has or had, and that says where it runs."""
+    return f"{_host()}-{of}-{os.urandom(3).hex()}"
+
+
+def _host() -> str:
+    return os.uname().nodename.partition(".")[0]

@@ -167,12 +167,17 @@ class LaneGroup:
 
     def prune(self, lane: int) -> None:
         """End a lane that trains or waits; the folder of one that trains is saved, and marked as pruned."""
+        for found in self._training():
+            if found.number == lane and not found.reason:  # else there is no good state to keep
+                found.save(partial(self._state, found))
+                found.diary.prune(found.step)
+        self.drop(lane)
+
+    def drop(self, lane: int) -> None:
+        """End a lane that trains or waits, and leave its folder to others as it is."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] != lane)
         for found in self._training():
             if found.number == lane:
-                if not found.reason:  # else there is no good state to keep
-                    found.save(partial(self._state, found))
-                    found.diary.prune(found.step)
                 self._free(found)
         self._end(lane)
 

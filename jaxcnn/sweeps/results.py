@@ -80,7 +80,7 @@ def read(folder: SweepFolder, settings: Settings | None = None, base: Config | N
     if settings is None or base is None:
         settings, base = folder.read()
     url = folder.storage(settings)
-    storage = Storage(url, settings.heartbeat)
+    storage = Storage(url)
     try:
         trials = Study(storage, folder.study(settings), settings, base).trials()
     finally:

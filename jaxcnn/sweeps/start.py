@@ -14,7 +14,7 @@ from jaxcnn.sweeps import launchers, process
 from jaxcnn.sweeps.board import Board, best, objectives, words
 from jaxcnn.sweeps.folder import SweepFolder, flagfile, worker_name
 from jaxcnn.sweeps.settings import Settings, folder_of
-from jaxcnn.sweeps.storage import Storage
+from jaxcnn.sweeps.storage import Storage, Unreachable
 from jaxcnn.sweeps.study import Study, failures
 from jaxcnn.sweeps.supervisor import Supervisor
 
@@ -67,8 +67,8 @@ def check(text: str) -> None:
 
 def open_study(folder: SweepFolder, settings: Settings, base: Config) -> Study:
     """The study, from the process that looks after it."""
-    storage = Storage(folder.storage(settings), settings.heartbeat)
-    return Study(storage, folder.study(settings), settings, base)
+    storage = Storage(folder.storage(settings))
+    return Study(storage, folder.study(settings), settings, base, lives=folder.lives)
 
 
 def work(folder: SweepFolder, settings: Settings, base: Config) -> int:
@@ -78,7 +78,12 @@ def work(folder: SweepFolder, settings: Settings, base: Config) -> int:
     study = open_study(folder, settings, base)  # refuses what does not fit, before anything is written
     folder.write(settings, base)
     stop = stop_requests()
-    process.work(folder, worker_name(os.getpid()), stop.is_set, lambda line: print(line, flush=True))
+    try:
+        process.work(folder, worker_name(os.getpid()), stop.is_set, lambda line: print(line, flush=True))
+    except Unreachable as error:
+        if not stop.is_set():
+            raise
+        print(error)
     return interrupted(folder) if stop.is_set() else last_words(folder, study)
 
 

@@ -17,6 +17,7 @@ from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.programs import Program
 from jaxcnn.sweeps.samplers import WHOLE
 from jaxcnn.sweeps.settings import REPORTED, Settings
+from jaxcnn.sweeps.storage import Unreachable
 from jaxcnn.sweeps.study import Lost, Study
 
 MOST_LANES = 64  # that are worth measuring
@@ -57,6 +58,7 @@ class Worker:
     ) -> None:
         self.folder, self.study, self.stop, self.say = folder, study, stop, say
         self.settings: Settings = study.settings
+        study.stop = stop
         self._engine, self._program = engine, program
         self._waiting: deque[Candidate] = deque()
         self._lanes: dict[Hashable, int] = {}
@@ -64,7 +66,11 @@ class Worker:
         self._objectives = list(self.settings.objectives())
 
     def run(self) -> None:
-        """Work. What this worker has not ended is given back, however it leaves."""
+        """Work. What this worker has not ended is given back, however it leaves.
+
+        Raises:
+          Unreachable: it was stopped while the database was away; others have to find out that it is gone.
+        """
         with self.study.alive():
             try:
                 while not self.stop():
@@ -119,6 +125,8 @@ class Worker:
             candidates.append(candidate)
         try:
             self._train(candidates, self._lanes[key], lambda: self._next(key, together))
+        except Unreachable:
+            raise
         except UserError as error:
             if _too_many(error):
                 raise  # no candidate's fault
@@ -150,20 +158,21 @@ class Worker:
         lanes = min(lanes, len(places))
         running = self._engine.LaneGroup([c.configs[run] for c, run in places], lanes=lanes)
         going, ended = set(candidates), set[int]()
+        away = False  # the database is, and we are asked to stop
 
-        def end(candidate: Candidate) -> list[int]:
+        def end(candidate: Candidate, how: Callable[[int], None]) -> list[int]:
             """Free a candidate's lanes."""
             going.discard(candidate)
             mine = [lane for lane, (other, _) in enumerate(places) if other is candidate]
             for lane in mine:
                 if lane not in ended:
-                    running.prune(lane)
+                    how(lane)
                     ended.add(lane)
             return mine
 
-        def leave(candidate: Candidate) -> None:
+        def leave(candidate: Candidate, how: Callable[[int], None] = running.prune) -> None:
             """Free a candidate's lanes, and let the next one have them."""
-            mine = end(candidate)
+            mine = end(candidate, how)
             while not self.stop() and (new := following()):
                 going.add(new)
                 try:
@@ -173,32 +182,41 @@ class Worker:
                         ended.discard(lane)
                     return
                 except UserError as error:
-                    end(new)
+                    end(new, running.prune)
                     self._fail(new.trial, str(error))
+
+        def take(event: Any, candidate: Candidate, run: int) -> None:
+            """Do what an event asks for."""
+            if isinstance(event, self._engine.Reported):
+                candidate.reports.setdefault(event.step, {})[run] = event.metrics
+                if self._should_prune(candidate, event.step):
+                    self.study.prune(candidate.trial)
+                    self._log(candidate.trial, f"pruned at step {event.step}")
+                    leave(candidate)
+            elif isinstance(event, self._engine.Finished):
+                candidate.results[run] = event.result
+                ended.add(event.lane)
+                if len(candidate.results) == len(candidate.configs):
+                    self._complete(candidate)
+                    leave(candidate)
+            elif isinstance(event, self._engine.Failed):
+                ended.add(event.lane)
+                self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
+                leave(candidate)
 
         try:
             for event in running.run(self.stop):
                 candidate, run = places[event.lane]
-                if candidate not in going:
+                if candidate not in going or away:
                     continue
-                if isinstance(event, self._engine.Reported):
-                    candidate.reports.setdefault(event.step, {})[run] = event.metrics
-                    if self._should_prune(candidate, event.step):
-                        self.study.prune(candidate.trial)
-                        self._log(candidate.trial, f"pruned at step {event.step}")
-                        leave(candidate)
-                elif isinstance(event, self._engine.Finished):
-                    candidate.results[run] = event.result
-                    ended.add(event.lane)
-                    if len(candidate.results) == len(candidate.configs):
-                        self._complete(candidate)
-                        leave(candidate)
-                elif isinstance(event, self._engine.Failed):
-                    ended.add(event.lane)
-                    self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
-                    leave(candidate)
-        except Lost:
-            raise
+                try:
+                    take(event, candidate, run)
+                except Lost as error:
+                    self._log(candidate.trial, f"left by {self.study.worker}: {error}")
+                    leave(candidate, running.drop)
+                except Unreachable as error:
+                    away = True  # what trains is saved all the same
+                    self.say(str(error))
         except Exception as error:
             if self.settings.lanes == "auto" and lanes > 1 and _too_many(error):
                 self._lanes[key] = max(1, lanes // 2)
@@ -244,8 +262,12 @@ class Worker:
         self._log(candidate.trial, f"complete: {said}")
 
     def _fail(self, trial: Any, reason: str, details: str = "") -> None:
-        self._log(trial, f"failed: {reason}\n{details}".rstrip())
-        self.study.fail(trial, reason)
+        try:
+            self.study.fail(trial, reason)
+        except Lost as error:
+            self._log(trial, f"left by {self.study.worker}: {error}")
+        else:
+            self._log(trial, f"failed: {reason}\n{details}".rstrip())
 
     def _log(self, trial: Any, text: str) -> None:
         """Write to the candidate's own log, and say the first line."""

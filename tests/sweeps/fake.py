@@ -66,6 +66,8 @@ class LaneGroup:
         assert lane in self._steps, "only a lane that trains is pruned"
         del self._steps[lane]
 
+    drop = prune
+
     def refill(self, lane, config):
         assert lane not in self._steps, "only a lane that ended is refilled"
         self._configs[lane], self._steps[lane] = config, self._resume(config)

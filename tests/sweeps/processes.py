@@ -76,7 +76,7 @@ def end_all():
 def read_trials(folder):
     """The study's candidates, from outside."""
     settings, base = folder.read()
-    storage = Storage(folder.storage(settings), settings.heartbeat)
+    storage = Storage(folder.storage(settings))
     try:
         return Study(storage, folder.study(settings), settings, base).trials()
     finally:

@@ -67,7 +67,7 @@ def test_everything_killed_at_once(folder):
     for pid in (parent.pid, *pids(folder).values()):
         os.kill(pid, signal.SIGKILL)
     parent.wait()
-    again = start_parent(folder, "--workers=1", "--trials=8", "--heartbeat=1")
+    again = start_parent(folder, "--workers=1", "--trials=8")
     out, _ = again.communicate(timeout=400)
     assert again.returncode == 0, out
     check_every_candidate_ended_once(folder, 8, interruptions=2)
