@@ -12,10 +12,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "jaxcnn"
 
 # Each room with the rooms it may import. Standard-library-only helpers are open to all.
-HELPERS = {"errors", "callstring"}
+HELPERS = {"errors", "callstring", "paths"}
 MAY_IMPORT = {
     "errors": set(),
     "callstring": {"errors"},
+    "paths": set(),
     "config": {"errors"},
     "ops": HELPERS,
     "nn": {"ops"} | HELPERS,

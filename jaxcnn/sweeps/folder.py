@@ -79,7 +79,7 @@ class SweepFolder:
                 raise UserError(
                     f"--workdir={self.path} cannot be made ({error.strerror}); use another"
                 ) from error
-        write_atomically(self.flags, flagfile(settings, replace(base, workdir=str(self.path))))
+        write_atomically(self.flags, flagfile(settings, base))
 
     def read(self) -> tuple[Settings, Config]:
         """The sweep that was started here.

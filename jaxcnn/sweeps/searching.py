@@ -13,6 +13,7 @@ import optuna
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps import process, programs, results, samplers
+from jaxcnn.sweeps.anchor import anchor
 from jaxcnn.sweeps.board import best
 from jaxcnn.sweeps.columns import lanes as run_lanes
 from jaxcnn.sweeps.folder import SweepFolder, worker_name
@@ -94,6 +95,7 @@ def run(
 
 def _search_job(settings: Settings, base: Config, path: Path) -> list[Candidate]:
     folder = SweepFolder(path)
+    settings, base = anchor(settings, base)
     if not folder.is_new():
         results.read(folder, settings, base)  # refuses another sweep before anything is written
     folder.write(settings, base)

@@ -11,6 +11,7 @@ from jaxcnn import cli
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps import launchers, process
+from jaxcnn.sweeps.anchor import anchor
 from jaxcnn.sweeps.board import Board, best, objectives, words
 from jaxcnn.sweeps.folder import SweepFolder, flagfile, worker_name
 from jaxcnn.sweeps.settings import Settings, folder_of
@@ -26,7 +27,7 @@ def start(settings: Settings, base: Config) -> int:
       UserError: the settings, the job, the folder or the database do not do; nothing was begun.
     """
     folder = SweepFolder(folder_of(settings, base))
-    base = replace(base, workdir=str(folder.path))
+    settings, base = anchor(settings, replace(base, workdir=str(folder.path)))
     text = flagfile(settings, base)
     if folder.is_new() or folder.flags.read_text() != text:
         check(text)

@@ -12,6 +12,7 @@ from jaxcnn.config import Config
 from jaxcnn.engine.loop import Result
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
+from jaxcnn.paths import absolute
 from jaxcnn.sweeps import group
 from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.programs import Program
@@ -89,7 +90,9 @@ class Worker:
             runs = self.folder.runs(trial.number, self.study.base, self.settings.seeds)
             try:
                 configs = [
-                    self.study.space.config(self.study.base, trial.params, seed=seed, workdir=str(path))
+                    self.study.space.config(
+                        self.study.base, trial.params, seed=seed, workdir=absolute(str(path))
+                    )
                     for seed, path in runs.items()
                 ]
                 key = self._engine.static_key(configs[0])
