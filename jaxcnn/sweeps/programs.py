@@ -25,6 +25,8 @@ class Program:
 
     def __init__(self, config: Config) -> None:
         job = Job(config)
+        if config.init_from:
+            _check_weights(job)
         self._model, self._state, self._image = job.model, job.state, job.dataset.image_shape
         self._of = f"{config.model} on {config.dataset}"
         self.steps = job.steps
@@ -38,6 +40,16 @@ class Program:
         if found is None:
             raise UserError(f"--objective: the multiply-accumulates of {self._of} are not known")
         return found
+
+
+def _check_weights(job: Job) -> None:
+    try:
+        job.trained  # noqa: B018
+    except UserError as error:
+        first, *others = map(str.strip, str(error).splitlines())
+        more = f"; and {len(others) - 1} more" if len(others) > 1 else ""
+        what = f"--init_from for --model={job.config.model}"
+        raise UserError(f"{what}: {' '.join([first, *others[:1]])}{more}") from error
 
 
 def check(settings: Settings, base: Config) -> None:
