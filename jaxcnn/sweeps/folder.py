@@ -97,6 +97,7 @@ class SweepFolder:
     @contextmanager
     def presence(self, worker: str) -> Iterator[None]:
         """Show that a worker's process lives: by a lock that ends with it, in a file that an error leaves."""
+        self.workers.mkdir(parents=True, exist_ok=True)
         path = self.workers / f"{worker}.lock"
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -113,6 +114,19 @@ class SweepFolder:
         except OSError:  # it left in order, or this file system has no locks
             return None
         return False if worker.rsplit("-", 2)[0] == _host() else None  # others' locks may not be seen here
+
+    def at_work(self) -> list[str]:
+        """The workers and the parent, where their processes live as far as that can be told from here."""
+        names = sorted(path.stem for path in self.workers.glob("*.lock"))
+        return [name for name in names if self.lives(name)]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else begin here meanwhile."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / f"{LOCK}.begin").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def claim(self) -> Iterator[None]:
@@ -142,7 +156,7 @@ def flagfile(settings: Settings, base: Config) -> str:
     return "\n".join(lines) + replace(settings, append=False).to_flagfile() + "\n" + job
 
 
-def worker_name(of: int) -> str:
+def worker_name(of: int | str) -> str:
     """A name that no other worker has or had, and that says where it runs."""
     return f"{_host()}-{of}-{os.urandom(3).hex()}"
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from absl import logging
 
+from jaxcnn.config import Config
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps.folder import SweepFolder
+from jaxcnn.sweeps.settings import Settings
 
 CHECK = "--check"
 OPENING = (
@@ -47,28 +49,35 @@ def _main(words: list[str]) -> int:
         stop.set()
 
     threading.Thread(target=parent_gone, daemon=True).start()
-    work(SweepFolder(Path(words[0])), words[1], stop.is_set, lambda line: print(line, flush=True))
+    folder, name = SweepFolder(Path(words[0])), words[1]
+    with folder.presence(name):
+        work(folder, name, *folder.read(), stop.is_set, lambda line: print(line, flush=True))
     return 0
 
 
-def work(folder: SweepFolder, name: str, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
-    """Work on the sweep of a folder until it is over."""
+def work(
+    folder: SweepFolder,
+    name: str,
+    settings: Settings,
+    base: Config,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> None:
+    """Work on the sweep of a folder until it is over, as one whose presence there shows."""
     from jaxcnn.engine import backend
     from jaxcnn.sweeps.storage import Storage, patiently, shown
     from jaxcnn.sweeps.study import Study
     from jaxcnn.sweeps.worker import Worker
 
     backend.use_compilation_cache()
-    settings, base = folder.read()
     url, deadline = folder.storage(settings), time.monotonic() + OPENING
 
     def open_study() -> Study:
         storage, called = Storage(url), folder.study(settings)
         return Study(storage, called, settings, base, worker=name, lives=folder.lives, say=say)
 
-    with folder.presence(name):
-        study = patiently(open_study, shown(url), say, lambda: stop() or time.monotonic() > deadline)
-        Worker(folder, study, stop=stop, say=say).run()
+    study = patiently(open_study, shown(url), say, lambda: stop() or time.monotonic() > deadline)
+    Worker(folder, study, stop=stop, say=say).run()
 
 
 def check(flagfile: Path) -> int:

@@ -71,14 +71,13 @@ class Outcome:
     study: str
 
 
-def read(folder: SweepFolder, settings: Settings | None = None, base: Config | None = None) -> Outcome:
-    """What the study of a sweep folder holds; with ``settings`` and ``base``, whether it is that sweep's too.
+def read(folder: SweepFolder) -> Outcome:
+    """What the study of a sweep folder holds.
 
     Raises:
       UserError: this is no sweep folder, or its database cannot be reached.
     """
-    if settings is None or base is None:
-        settings, base = folder.read()
+    settings, base = folder.read()
     url = folder.storage(settings)
     storage = Storage(url)
     try:

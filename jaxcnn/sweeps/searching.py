@@ -1,6 +1,5 @@
 """A search from Python, over a training job or over a pure function of one's own."""
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +11,11 @@ import optuna
 
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
-from jaxcnn.sweeps import process, programs, results, samplers
+from jaxcnn.sweeps import process, programs, results, samplers, start
 from jaxcnn.sweeps.anchor import anchor
 from jaxcnn.sweeps.board import best
 from jaxcnn.sweeps.columns import Rows
-from jaxcnn.sweeps.folder import SweepFolder, worker_name
+from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.results import Candidate
 from jaxcnn.sweeps.settings import Settings, direction_pairs
 from jaxcnn.sweeps.space import Parameter, Space
@@ -100,10 +99,8 @@ def run(
 def _search_job(settings: Settings, base: Config, path: Path) -> list[Candidate]:
     folder = SweepFolder(path)
     settings, base = anchor(settings, base)
-    if not folder.is_new():
-        results.read(folder, settings, base)  # refuses another sweep before anything is written
-    folder.write(settings, base)
-    process.work(folder, worker_name(os.getpid()), lambda: False, print)
+    with start.join(folder, settings, base) as (name, _):
+        process.work(folder, name, settings, base, lambda: False, print)
     outcome = results.read(folder)
     front = [one.number for one in outcome.best]
     return [*outcome.best, *(one for one in outcome.candidates if one.number not in front)]

@@ -116,6 +116,14 @@ def test_only_one_parent_works_in_a_folder(folder):
     out, _ = second.communicate(timeout=400)
     assert second.returncode == 2
     assert "is under way in another process; to add a worker to it use --launcher=none" in out
+    before = folder.flags.read_text()
+    other = start_parent(folder, "--launcher=none", "--trials=9", "--pruner=median")
+    out, _ = other.communicate(timeout=400)
+    assert other.returncode == 2
+    assert re.search(
+        r"error: .* is at work here with other settings \(--trials: 4 -> 9; --pruner: none -> median\)", out
+    ), out
+    assert folder.flags.read_text() == before
     helper = start_worker(folder, "helper", seconds=0.2)
     out, _ = first.communicate(timeout=400)
     assert first.returncode == 0, out
