@@ -144,6 +144,7 @@ class SweepFolder:
 
 
 LOCK = ".lock"
+PARENT = "-parent-"  # in the name of who starts workers and is none
 
 BEGUN = (LOCK, ".sweep.flags.", "study.db", "trials", "workers")
 """What a start that was cut short may leave, before the flags are there."""
@@ -156,9 +157,14 @@ def flagfile(settings: Settings, base: Config) -> str:
     return "\n".join(lines) + replace(settings, append=False).to_flagfile() + "\n" + job
 
 
-def worker_name(of: int | str) -> str:
+def worker_name(of: int) -> str:
     """A name that no other worker has or had, and that says where it runs."""
     return f"{_host()}-{of}-{os.urandom(3).hex()}"
+
+
+def parent_name() -> str:
+    """A name like a worker's for who starts them."""
+    return f"{_host()}{PARENT}{os.urandom(3).hex()}"
 
 
 def _host() -> str:

@@ -16,7 +16,7 @@ from jaxcnn.sweeps import launchers, process
 from jaxcnn.sweeps import settings as sweep_settings
 from jaxcnn.sweeps.anchor import anchor
 from jaxcnn.sweeps.board import Board, best, objectives, words
-from jaxcnn.sweeps.folder import SweepFolder, flagfile, worker_name
+from jaxcnn.sweeps.folder import SweepFolder, flagfile, parent_name, worker_name
 from jaxcnn.sweeps.settings import Settings, folder_of
 from jaxcnn.sweeps.storage import Storage, Unreachable
 from jaxcnn.sweeps.study import Study, failures
@@ -40,7 +40,7 @@ def start(settings: Settings, base: Config) -> int:
         with folder.alone():
             study = begin(folder, settings, base)
             folder.write(settings, base)
-            present.enter_context(folder.presence(worker_name("parent")))
+            present.enter_context(folder.presence(parent_name()))
         launcher = launchers.make_launcher(settings, folder)
         print(f"{folder.path}: {study.size} candidates, {launcher.size} workers", flush=True)
         with Board(folder, study) as board:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.trial import TrialState
+
 from jaxcnn.config import Config
 from jaxcnn.engine.loop import Result
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
 from jaxcnn.paths import absolute
 from jaxcnn.sweeps import group
-from jaxcnn.sweeps.folder import SweepFolder
+from jaxcnn.sweeps.folder import PARENT, SweepFolder
 from jaxcnn.sweeps.programs import Program
 from jaxcnn.sweeps.samplers import WHOLE
 from jaxcnn.sweeps.settings import REPORTED, Settings
@@ -122,7 +124,7 @@ class Worker:
                 self._engine.choose_lanes(config, most) if chosen == "auto" else min(most, int(chosen))
             )
             self.say(f"{self._lanes[key]} lanes of {config.model}")
-        together = max(1, self._lanes[key] // seeds)
+        together = max(1, min(self._lanes[key] // seeds, self._share()))
         candidates: list[Candidate] = []
         while len(candidates) < together and (candidate := self._next(key, together)):
             candidates.append(candidate)
@@ -141,6 +143,13 @@ class Worker:
                     self._train([candidate], self._lanes[key], lambda: None)
                 except UserError as reason:
                     self._fail(candidate.trial, str(reason))
+
+    def _share(self) -> int:
+        """How many candidates to take so that something is left for the others at work."""
+        trials = self.study.trials()
+        free = self.study.size - sum(trial.state != TrialState.WAITING for trial in trials)
+        workers = [name for name in self.folder.at_work() if PARENT not in name]
+        return len(self._waiting) + -(-free // max(1, len(workers)))
 
     def _next(self, key: Hashable, most: int) -> Candidate | None:
         """A candidate for this program; those of other programs that come up meanwhile wait."""

@@ -82,6 +82,23 @@ def test_candidates_of_several_programs_go_in_groups(work, folder):
     assert len(groups) < 8  # most candidates came in where another had ended
 
 
+def test_a_worker_leaves_the_others_their_share(work, folder):
+    widths = []
+
+    class Counting(fake.LaneGroup):
+        def __init__(self, configs, *, lanes):
+            widths.append(lanes)
+            super().__init__(configs, lanes=lanes)
+
+    engine = type("Engine", (), {**vars(fake), "LaneGroup": Counting})
+    engine.static_key, engine.choose_lanes = staticmethod(fake.static_key), staticmethod(fake.choose_lanes)
+    folder.workers.mkdir(parents=True)
+    with folder.presence("here-0-a"), folder.presence("here-1-b"), folder.presence("here-parent-c"):
+        study = work(search=("learning_rate=log(1e-3,0.5)",), lanes="16", trials=10, engine=engine)
+    assert states(study) == {"COMPLETE": 10}
+    assert widths[0] == 6  # the one that it has, and half of the nine that nobody has
+
+
 def test_costs_are_objectives(work):
     search = ("learning_rate=log(1e-3,0.5)", "model=choice('mlp','lenet5')")
     study = work(search=search, objective="val_accuracy,macs,parameters", sampler="random")
