@@ -56,7 +56,9 @@ class Board:
         for trial in ended:
             if trial.number not in self._said:
                 self._said.add(trial.number)
-                self.say(f"{len(self._said)}/{self._size} · {self._end(trial)} · {self.left(len(ended))}")
+                self.say(
+                    f"{len(self._said)}/{self._size} · {self._end(trial)} · {self.left(len(self._said))}"
+                )
         if self._live:
             self._live.update(self._table(trials, workers, len(ended)), refresh=True)
 

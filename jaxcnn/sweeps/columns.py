@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.errors import UserError
+
 
 def lanes(
     train_fn: Callable[..., Any],
@@ -30,7 +32,8 @@ def lanes(
       The pytree of ``train_fn`` with a leading axis of n on every leaf.
 
     Raises:
-      ValueError: no columns, columns of different lengths or that are no numbers, or ``most`` below 1.
+      ValueError: no columns, columns of different lengths or that are no numbers, ``most`` below 1, or a
+        function that branches on its values, or takes one for a size.
 
     Example:
       >>> def descend(learning_rate, seed):
@@ -69,7 +72,16 @@ class Rows:
         for start in range(0, count, self._width):
             # where rows are few the last is run again, rather than compiling a program of another width
             rows = np.minimum(np.arange(start, start + self._width), count - 1)
-            piece = self._program({name: column[rows] for name, column in columns.items()})
+            try:
+                piece = self._program({name: column[rows] for name, column in columns.items()})
+            except (TypeError, jax.errors.ConcretizationTypeError) as error:
+                if "Tracer" not in str(error):
+                    raise
+                said = str(error).splitlines()[0].partition(". ")[0][:150]
+                raise UserError(
+                    f"the function takes a number of its lane for one of Python's ({said}): "
+                    "decide by jnp.where or jax.lax, and keep sizes and counts out of the lanes"
+                ) from error
             pieces.append(jax.tree.map(lambda leaf, few=count - start: leaf[:few], piece))
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from absl import flags
 
@@ -73,12 +74,7 @@ class SweepFolder:
     def write(self, settings: Settings, base: Config) -> None:
         """Keep the sweep's flags, making the folder when it is new."""
         for folder in (self.path, self.trials, self.workers):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(
-                    f"--workdir={self.path} cannot be made ({error.strerror}); use another"
-                ) from error
+            folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.flags, flagfile(settings, base))
 
     def read(self) -> tuple[Settings, Config]:
@@ -120,19 +116,31 @@ class SweepFolder:
         names = sorted(path.stem for path in self.workers.glob("*.lock"))
         return [name for name in names if self.lives(name)]
 
+    def _open(self, name: str) -> TextIO:
+        """A file in the folder, which is made when it is new, to be locked.
+
+        Raises:
+          UserError: the folder cannot be made, or not be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / name).open("w")
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path} cannot be written ({error.strerror}); use another"
+            ) from error
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Let nobody else begin here meanwhile."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / f"{LOCK}.begin").open("w") as lock:
+        with self._open(f"{LOCK}.begin") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     @contextmanager
     def claim(self) -> Iterator[None]:
         """Be the only one who starts workers here; the lock ends with the process, however it ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as lock:
+        with self._open(LOCK) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

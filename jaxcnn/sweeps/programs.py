@@ -58,15 +58,19 @@ def check(settings: Settings, base: Config) -> None:
     Raises:
       UserError: one of them does not do.
     """
-    jobs = [base]
     space = settings.space()
-    for parameter in space:
-        values = parameter.arguments if parameter.kind == "choice" else parameter.arguments[:2]
-        if isinstance(values[0], str):
-            jobs = [space.config(job, {parameter.name: values[0]}) for job in jobs[:1]] + jobs[1:]
-            jobs += [space.config(jobs[0], {parameter.name: value}) for value in values[1:]]
-    for job in jobs:
-        program = Program(job)
-        for name in settings.objectives():
-            if name in ("macs", "parameters"):
-                getattr(program, name)
+    words = {p: p.arguments for p in space if p.kind == "choice" and isinstance(p.arguments[0], str)}
+    first = space.config(base, {parameter.name: options[0] for parameter, options in words.items()})
+    others = [
+        (f"--search={parameter}: ", space.config(first, {parameter.name: word}))
+        for parameter, options in words.items()
+        for word in options[1:]
+    ]
+    for at, job in [("", first), *others]:
+        try:
+            program = Program(job)
+            for name in settings.objectives():
+                if name in ("macs", "parameters"):
+                    getattr(program, name)
+        except UserError as error:
+            raise UserError(f"{at}{error}") from error

@@ -70,6 +70,7 @@ def test_a_space_round_trips_through_a_flagfile(tmp_path_factory, lines):
         ("optimizer=choice('sgd',' ')", "expected a name, which ' ' is not"),
         ("seed=int(0,9)", "expected --seeds=3"),
         ("workdir=choice('a','b')", "does not change what is trained"),
+        ("full=choice(0,1)", "--full leaves no validation split to judge candidates by"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(line, expected):
