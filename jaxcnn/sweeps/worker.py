@@ -118,10 +118,11 @@ class Worker:
         key, config = self._waiting[0].key, self._waiting[0].configs[0]
         seeds = self.settings.seeds
         if key not in self._lanes:
-            most = min(MOST_LANES, seeds * self.settings.trials)
-            chosen = self.settings.lanes
+            most, chosen = seeds * self.study.size, self.settings.lanes
             self._lanes[key] = (
-                self._engine.choose_lanes(config, most) if chosen == "auto" else min(most, int(chosen))
+                self._engine.choose_lanes(config, min(MOST_LANES, most))
+                if chosen == "auto"
+                else min(most, int(chosen))
             )
             self.say(f"{self._lanes[key]} lanes of {config.model}")
         together = max(1, min(self._lanes[key] // seeds, self._share()))
