@@ -81,7 +81,7 @@ def test_its_page_says_so_and_its_commands_run(finished, tmp_path):
     text = (folder / "report.html").read_text()
     titles = re.findall("<h2>(.*?)</h2>", text)
     assert titles[0] == "Pareto front"
-    assert {"How the search went", "All candidates", "Slices", "Go on"} <= set(titles)
+    assert {"How the search went", "All candidates", "Slices", "Learning curves", "Go on"} <= set(titles)
     assert "http" not in text
     assert "<script" not in text
     found = re.findall(r"<code>([^<]*-m jaxcnn\.train[^<]*)</code>", text)
