@@ -103,7 +103,7 @@ def test_entry_points_parse_flags_before_they_import_jax(entry):
 
 
 def test_the_parent_of_a_sweep_never_imports_jax():
-    code = "import sys; from jaxcnn.sweeps import start, supervisor; print('jax' in sys.modules)"
+    code = "import sys; from jaxcnn.sweeps import start, supervisor, worker; print('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout == "False\n"
 

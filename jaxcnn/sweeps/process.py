@@ -64,12 +64,10 @@ def work(
     say: Callable[[str], None],
 ) -> None:
     """Work on the sweep of a folder until it is over, as one whose presence there shows."""
-    from jaxcnn.engine import backend
     from jaxcnn.sweeps.storage import Storage, patiently, shown
     from jaxcnn.sweeps.study import Study
     from jaxcnn.sweeps.worker import Worker
 
-    backend.use_compilation_cache()
     url, deadline = folder.storage(settings), time.monotonic() + OPENING
 
     def open_study() -> Study:

@@ -140,12 +140,6 @@ def last_words(folder: SweepFolder, study: Study) -> int:
     if not ranked:
         print(f"no candidate was completed; their logs are under {folder.trials}")
         return 1
-    page: Path | str = folder.report
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxcnn.report", str(folder.path)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        page = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
     winner = ranked[0]
     runs = folder.runs(winner.number, study.base, study.settings.seeds)
     again = next(iter(runs.values()))
@@ -153,7 +147,15 @@ def last_words(folder: SweepFolder, study: Study) -> int:
         f"{folder.path} is finished: {len(ranked) if len(study.settings.objectives()) > 1 else 1} best of "
         f"{len(trials)}, candidate {winner.number} with {objectives(study.settings, winner)}\n"
         f"  values       {words(winner.params)}\n"
-        f"  report       {page}\n"
+        f"  report       {write_page(folder)}\n"
         f"  anew         {cli.train_command(again, f'{again}-again')}"
     )
     return int(many)
+
+
+def write_page(folder: SweepFolder) -> Path | str:
+    """The page, written by a process of its own, since that may need JAX; or why there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxcnn.report", str(folder.path)], capture_output=True, text=True, check=False
+    )
+    return done.stderr.strip().splitlines()[-1].removeprefix("error: ") if done.returncode else folder.report

@@ -6,22 +6,23 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
 from jaxcnn.config import Config
-from jaxcnn.engine.loop import Result
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
 from jaxcnn.paths import absolute
-from jaxcnn.sweeps import group
+from jaxcnn.sweeps.events import Failed, Finished, Reported
 from jaxcnn.sweeps.folder import PARENT, SweepFolder
-from jaxcnn.sweeps.programs import Program
 from jaxcnn.sweeps.samplers import WHOLE
 from jaxcnn.sweeps.settings import REPORTED, Settings
 from jaxcnn.sweeps.storage import Unreachable
 from jaxcnn.sweeps.study import Lost, Study
+
+if TYPE_CHECKING:
+    from jaxcnn.engine.diary import Result
 
 MOST_LANES = 64  # that are worth measuring
 IDLE = 2.0  # seconds between looks for work that others may leave
@@ -35,7 +36,7 @@ class Candidate:
     configs: list[Config]
     key: Hashable
     reports: dict[int, dict[int, dict[str, float]]] = field(default_factory=dict)  # step -> run -> metrics
-    results: dict[int, Result] = field(default_factory=dict)  # by run
+    results: dict[int, "Result"] = field(default_factory=dict)  # by run
 
 
 class Worker:
@@ -46,7 +47,8 @@ class Worker:
       study: its candidates.
       stop: asked often; once true, what trains is saved and given back.
       say: told, in a line, what happens.
-      engine: what trains; :mod:`jaxcnn.sweeps.group` or what looks like it.
+      engine: what trains, like :mod:`jaxcnn.sweeps.group`, which it is where none is given.
+      program: what is known of a job, like :class:`jaxcnn.sweeps.programs.Program`, likewise.
     """
 
     def __init__(
@@ -56,9 +58,13 @@ class Worker:
         *,
         stop: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = print,
-        engine: Any = group,
-        program: Callable[[Config], Any] = Program,
+        engine: Any = None,
+        program: Callable[[Config], Any] | None = None,
     ) -> None:
+        if engine is None or program is None:
+            from jaxcnn.sweeps import group, programs  # they bring JAX
+
+            engine, program = engine or group, program or programs.Program
         self.folder, self.study, self.stop, self.say = folder, study, stop, say
         self.settings: Settings = study.settings
         study.stop = stop
@@ -200,19 +206,19 @@ class Worker:
 
         def take(event: Any, candidate: Candidate, run: int) -> None:
             """Do what an event asks for."""
-            if isinstance(event, self._engine.Reported):
+            if isinstance(event, Reported):
                 candidate.reports.setdefault(event.step, {})[run] = event.metrics
                 if self._should_prune(candidate, event.step):
                     self.study.prune(candidate.trial)
                     self._log(candidate.trial, f"pruned at step {event.step}")
                     leave(candidate)
-            elif isinstance(event, self._engine.Finished):
+            elif isinstance(event, Finished):
                 candidate.results[run] = event.result
                 ended.add(event.lane)
                 if len(candidate.results) == len(candidate.configs):
                     self._complete(candidate)
                     leave(candidate)
-            elif isinstance(event, self._engine.Failed):
+            elif isinstance(event, Failed):
                 ended.add(event.lane)
                 self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
                 leave(candidate)
