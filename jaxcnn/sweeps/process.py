@@ -19,9 +19,7 @@ from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.settings import Settings
 
 CHECK = "--check"
-OPENING = (
-    60.0  # seconds in which a worker must have reached the database; else it is not away but out of reach
-)
+OPENING = 60.0  # seconds in which a worker must have reached the database that its parent has reached
 
 
 def main(words: list[str]) -> int:
