@@ -51,6 +51,11 @@ class Flags:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             _check(field, getattr(self, field.name))
 
+    @classmethod
+    def names(cls) -> list[str]:
+        """Its flags."""
+        return [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
     def to_flagfile(self) -> str:
         """Every field as lines ``--name=value``, in groups; one line for each of several values."""
         lines: list[str] = []

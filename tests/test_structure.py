@@ -12,11 +12,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "jaxcnn"
 
 # Each room with the rooms it may import. Standard-library-only helpers are open to all.
-HELPERS = {"errors", "callstring", "files"}
+HELPERS = {"errors", "callstring", "files", "paths"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
     "callstring": {"errors"},
+    "paths": set(),
     "config": {"errors"},
     "ops": HELPERS,
     "nn": {"ops"} | HELPERS,
@@ -103,7 +104,7 @@ def test_entry_points_parse_flags_before_they_import_jax(entry):
 
 
 def test_the_parent_of_a_sweep_never_imports_jax():
-    code = "import sys; from jaxcnn.sweeps import start, supervisor; print('jax' in sys.modules)"
+    code = "import sys; from jaxcnn.sweeps import start, supervisor, worker; print('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout == "False\n"
 

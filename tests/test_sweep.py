@@ -81,7 +81,7 @@ def test_its_page_says_so_and_its_commands_run(finished, tmp_path):
     text = (folder / "report.html").read_text()
     titles = re.findall("<h2>(.*?)</h2>", text)
     assert titles[0] == "Pareto front"
-    assert {"How the search went", "All candidates", "Slices", "Go on"} <= set(titles)
+    assert {"How the search went", "All candidates", "Slices", "Learning curves", "Go on"} <= set(titles)
     assert "http" not in text
     assert "<script" not in text
     found = re.findall(r"<code>([^<]*-m jaxcnn\.train[^<]*)</code>", text)
@@ -131,7 +131,8 @@ def test_changed_flags_are_refused_naming_old_and_new(finished):
         (["--search=momentum=choice(0,0.9)", "sweep"], "unexpected 'sweep'"),
         (["--search=momentum=choice(0,0.9)", "--workdir=README.md"], "README.md is in the way"),
         (["--search=momentum=choice(0,0.9)", "--workdir=tests"], "no sweep folder and not empty"),
-        (["--search=model=choice('mlp','resnet2O')"], "resnet20"),
+        (["--search=momentum=choice(0,0.9)", "--workdir=/proc/sweep"], "cannot be written"),
+        (["--search=model=choice('mlp','resnet2O')"], "error: --search=model=choice('mlp','resnet2O'): "),
     ],
     ids=lambda value: value if isinstance(value, str) else value[-1],
 )

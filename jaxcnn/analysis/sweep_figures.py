@@ -32,10 +32,12 @@ class Axis(NamedTuple):
     def text(self, place: float) -> str:
         """What stands at a place."""
         if self.options:
-            word = self.options[round(place)]
+            word = self.options[round(place)] or "(none)"
             return word if len(word) <= 24 else f"{word[:23]}…"
         value = 10**place if self.log else place
-        return f"{round(100 * value, 6):.3g}%" if self.percent else f"{value:.3g}"
+        if self.percent:
+            return f"{round(100 * value, 6):.3g}%"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.3g}"
 
 
 def frame(values: Sequence[float], *, most: float = 3.0) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from jaxcnn.analysis.page import Markup, element
 from jaxcnn.analysis.sweep_figures import Axis
 
 TOP = 10
+TENTH, FRONT = "the best tenth", "the Pareto front"
 
 
 def value_text(axis: Axis, value: float) -> str:
@@ -130,15 +131,17 @@ def history(numbers: Sequence[int], values: Sequence[float], objective: Axis, be
     return page.section("How the search went", page.figure(page.drawing(svg, words), caption))
 
 
-def parallel(axes: Sequence[Axis], rows: Sequence[Sequence[Any]], goodness: Sequence[float]) -> Markup:
-    """Parallel coordinates of all complete candidates."""
+def parallel(
+    axes: Sequence[Axis], rows: Sequence[Sequence[Any]], goodness: Sequence[float], strong: str = TENTH
+) -> Markup:
+    """Parallel coordinates of all candidates; ``strong`` says which of them stand out."""
     drawing = page.drawing(
         sweep_figures.parallel(axes, rows, goodness),
         f"{len(rows)} candidates as lines across {', '.join(axis.name for axis in axes)}",
     )
     caption = (
         "A line for each candidate that was completed, or pruned: these end at the foot. "
-        "Strong: the best tenth; faint: the better half; the rest pale."
+        f"Strong: {strong}; faint: the better half; the rest pale."
     )
     return page.section("All candidates", page.figure(page.scroll(drawing), caption))
 
@@ -171,15 +174,16 @@ def slices(
     objective: Axis,
     rows: Sequence[tuple[Mapping[str, Any], float]],
     best: Sequence[bool],
+    strong: str = TENTH,
 ) -> Markup:
-    """Each parameter by itself against the objective."""
+    """Each parameter by itself against the objective; ``strong`` says which candidates are the best."""
     drawings = []
     for axis in parameters:
         chosen = [i for i, (params, _) in enumerate(rows) if axis.name in params]
         points = [(rows[i][0][axis.name], rows[i][1]) for i in chosen]
         svg = sweep_figures.scatter(axis, objective, points, [best[i] for i in chosen])
         drawings.append(page.drawing(svg, f"{objective.name} against {axis.name}, {len(points)} candidates"))
-    caption = "Every complete candidate; the best tenth stands out. Triangles lie beyond the frame."
+    caption = f"Every complete candidate; {strong} stands out. Triangles lie beyond the frame."
     return page.section("Slices", page.figure(element("div", *drawings, class_="pair"), caption))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jaxcnn.data import embedded, shapes
 from jaxcnn.errors import UserError, nearest
+from jaxcnn.paths import is_prepared_set
 
 _NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>(\d+|\*)(\.(\d+|\*)){2}))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -42,9 +43,8 @@ def find(text: str, data_dir: str) -> Path:
     Raises:
       UserError: there is no such set, or it is not prepared.
     """
-    path = Path(text).expanduser()
-    if re.match(r"[/~]|\.\.?/", text) or (path / "dataset_info.json").is_file():
-        return _folder(path)
+    if is_prepared_set(text):
+        return _folder(Path(text).expanduser())
     if not (found := _NAME.fullmatch(text)):
         raise UserError(
             f"dataset {text!r} is no name; write name[/config][:version], e.g. mnist:3.0.1, or a path"

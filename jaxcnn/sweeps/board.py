@@ -56,7 +56,8 @@ class Board:
         for trial in ended:
             if trial.number not in self._said:
                 self._said.add(trial.number)
-                self.say(f"{len(self._said)}/{self._size} · {self._end(trial)} · {self.left(len(ended))}")
+                count = len(self._said)
+                self.say(f"{count}/{self._size} · {self._end(trial)} · {self.left(count)}")
         if self._live:
             self._live.update(self._table(trials, workers, len(ended)), refresh=True)
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.errors import UserError
+
 
 def lanes(
     train_fn: Callable[..., Any],
@@ -30,7 +32,8 @@ def lanes(
       The pytree of ``train_fn`` with a leading axis of n on every leaf.
 
     Raises:
-      ValueError: no columns, columns of different lengths or that are no numbers, or ``most`` below 1.
+      ValueError: no columns, columns of different lengths or that are no numbers, ``most`` below 1, or a
+        function that branches on its values, or takes one for a size.
 
     Example:
       >>> def descend(learning_rate, seed):
@@ -51,15 +54,36 @@ def lanes(
         raise ValueError(f"the columns {', '.join(lengths)} are empty: expected a row for each lane")
     if most is not None and most < 1:
         raise ValueError(f"most={most}: expected 1 or more")
-    at_once = most or count
-    program = jax.jit(jax.vmap(lambda row: train_fn(**row)))
-    pieces = []
-    for start in range(0, count, at_once):
-        # the last rows are run again rather than compiling a program of another width
-        first = max(min(start, count - at_once), 0)
-        piece = program({name: column[first : first + at_once] for name, column in columns.items()})
-        pieces.append(jax.tree.map(lambda leaf, skip=start - first: leaf[skip:], piece))
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
+    return Rows(train_fn, min(most or count, count))(columns)
+
+
+class Rows:
+    """A function of numbers as a program of columns, compiled once for ``width`` rows at a time."""
+
+    def __init__(self, function: Callable[..., Any], width: int) -> None:
+        self._width = width
+        self._program = jax.jit(jax.vmap(lambda row: function(**row)))
+
+    def __call__(self, columns: Mapping[str, Any]) -> Any:
+        """The function of each row, in order; the columns are equally long."""
+        columns = {name: np.asarray(column) for name, column in columns.items()}
+        count = len(next(iter(columns.values())))
+        pieces = []
+        for start in range(0, count, self._width):
+            # where rows are few the last is run again, rather than compiling a program of another width
+            rows = np.minimum(np.arange(start, start + self._width), count - 1)
+            try:
+                piece = self._program({name: column[rows] for name, column in columns.items()})
+            except (TypeError, jax.errors.ConcretizationTypeError) as error:
+                if "Tracer" not in str(error):
+                    raise
+                said = str(error).splitlines()[0].partition(". ")[0][:150]
+                raise UserError(
+                    f"the function takes a number of its lane for one of Python's ({said}): "
+                    "decide by jnp.where or jax.lax, and keep sizes and counts out of the lanes"
+                ) from error
+            pieces.append(jax.tree.map(lambda leaf, few=count - start: leaf[:few], piece))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
 
 
 def _column(name: str, values: Any) -> np.ndarray:

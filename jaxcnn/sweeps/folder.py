@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from absl import flags
 
@@ -73,13 +74,8 @@ class SweepFolder:
     def write(self, settings: Settings, base: Config) -> None:
         """Keep the sweep's flags, making the folder when it is new."""
         for folder in (self.path, self.trials, self.workers):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(
-                    f"--workdir={self.path} cannot be made ({error.strerror}); use another"
-                ) from error
-        write_atomically(self.flags, flagfile(settings, replace(base, workdir=str(self.path))))
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.flags, flagfile(settings, base))
 
     def read(self) -> tuple[Settings, Config]:
         """The sweep that was started here.
@@ -95,10 +91,56 @@ class SweepFolder:
             raise UserError(f"{self.flags} cannot be read ({error})") from error
 
     @contextmanager
+    def presence(self, worker: str) -> Iterator[None]:
+        """Show that a worker's process lives: by a lock that ends with it, in a file that an error leaves."""
+        self.workers.mkdir(parents=True, exist_ok=True)
+        path = self.workers / f"{worker}.lock"
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+            path.unlink(missing_ok=True)
+
+    def lives(self, worker: str) -> bool | None:
+        """Whether a worker's process lives; None where that cannot be told from here."""
+        try:
+            with (self.workers / f"{worker}.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # it left in order, or this file system has no locks
+            return None
+        return False if worker.rsplit("-", 2)[0] == _host() else None  # others' locks may not be seen here
+
+    def at_work(self) -> list[str]:
+        """The workers and the parent, where their processes live as far as that can be told from here."""
+        names = sorted(path.stem for path in self.workers.glob("*.lock"))
+        return [name for name in names if self.lives(name)]
+
+    def _open(self, name: str) -> TextIO:
+        """A file in the folder, which is made when it is new, to be locked.
+
+        Raises:
+          UserError: the folder cannot be made, or not be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / name).open("w")
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path} cannot be written ({error.strerror}); use another"
+            ) from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else begin here meanwhile."""
+        with self._open(f"{LOCK}.begin") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def claim(self) -> Iterator[None]:
         """Be the only one who starts workers here; the lock ends with the process, however it ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("w") as lock:
+        with self._open(LOCK) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -110,6 +152,7 @@ class SweepFolder:
 
 
 LOCK = ".lock"
+PARENT = "-parent-"  # in the name of who starts workers and is none
 
 BEGUN = (LOCK, ".sweep.flags.", "study.db", "trials", "workers")
 """What a start that was cut short may leave, before the flags are there."""
@@ -122,6 +165,15 @@ def flagfile(settings: Settings, base: Config) -> str:
     return "\n".join(lines) + replace(settings, append=False).to_flagfile() + "\n" + job
 
 
-def worker_name(of: int | str) -> str:
-    """A name that no other worker has or had."""
-    return f"{os.uname().nodename.partition('.')[0]}-{of}-{os.urandom(3).hex()}"
+def worker_name(of: int) -> str:
+    """A name that no other worker has or had, and that says where it runs."""
+    return f"{_host()}-{of}-{os.urandom(3).hex()}"
+
+
+def parent_name() -> str:
+    """A name like a worker's for who starts them."""
+    return f"{_host()}{PARENT}{os.urandom(3).hex()}"
+
+
+def _host() -> str:
+    return os.uname().nodename.partition(".")[0]

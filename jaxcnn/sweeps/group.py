@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from jaxcnn.engine.loop import IN_FLIGHT
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.engine.values import static_key
 from jaxcnn.errors import RunFailed, UserError
+from jaxcnn.sweeps.events import Event, Failed, Finished, Reported, Stopped
 from jaxcnn.sweeps.lane import Lane
 from jaxcnn.sweeps.lane_program import Program, check_memory, choose_lanes
 
@@ -32,48 +32,6 @@ __all__ = [
     "choose_lanes",
     "static_key",
 ]
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A lane was validated.
-
-    Attributes:
-      lane: which.
-      step: training steps it has taken.
-      metrics: of the validation split, by name: ``loss``, ``accuracy``.
-    """
-
-    lane: int
-    step: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A lane took all its steps and was judged; its folder holds ``result.json``."""
-
-    lane: int
-    result: Result
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A lane cannot go on, e.g. because its loss is no longer finite; the others are not touched."""
-
-    lane: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A lane was asked to stop and is saved at ``step``; the same folder goes on from there."""
-
-    lane: int
-    step: int
-
-
-Event = Reported | Finished | Failed | Stopped
 
 
 class LaneGroup:
@@ -167,12 +125,17 @@ class LaneGroup:
 
     def prune(self, lane: int) -> None:
         """End a lane that trains or waits; the folder of one that trains is saved, and marked as pruned."""
+        for found in self._training():
+            if found.number == lane and not found.reason:  # else there is no good state to keep
+                found.save(partial(self._state, found))
+                found.diary.prune(found.step)
+        self.drop(lane)
+
+    def drop(self, lane: int) -> None:
+        """End a lane that trains or waits, and leave its folder to others as it is."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] != lane)
         for found in self._training():
             if found.number == lane:
-                if not found.reason:  # else there is no good state to keep
-                    found.save(partial(self._state, found))
-                    found.diary.prune(found.step)
                 self._free(found)
         self._end(lane)
 

@@ -161,6 +161,7 @@ class RayLauncher:
             line = str(error).splitlines()[0]
             raise UserError(f"--ray_address={settings.ray_address}: no cluster there ({line})") from error
         self._ray, self._folder = ray, folder
+        _check_shared(folder.storage(settings), {node["NodeManagerHostname"] for node in _living(ray)})
         self._resources = {"num_cpus": settings.ray_cpus, "num_gpus": settings.ray_gpus}
         offered = ray.cluster_resources()
         places = [
@@ -180,6 +181,20 @@ class RayLauncher:
         return _Task(self._ray, task.remote(command(self._folder, name), log, dict(_passed(os.environ))))
 
 
+def _living(ray: Any) -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _check_shared(storage: str, hosts: set[str]) -> None:
+    """Raise UserError where several machines would open one SQLite file, whose locks end at the machine."""
+    if storage.startswith("sqlite") and (others := hosts - {socket.gethostname()}):
+        named = ", ".join(sorted(others))
+        raise UserError(
+            f"--launcher=ray: SQLite is for one machine, and the cluster has {named} too; "
+            "give --storage=postgresql://user@host/database"
+        )
+
+
 def _check_reachable(address: str) -> None:
     """Raise UserError where nobody listens at an address that names a host."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -192,7 +207,7 @@ def _check_reachable(address: str) -> None:
 
 
 def _passed(environment: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environment.items() if k.startswith(("JAX_", "XLA_", "PYTHON"))}
+    return {k: v for k, v in environment.items() if k.startswith(("JAX_", "XLA_", "PYTHON", "TFDS_"))}
 
 
 def _process(words: list[str], log: str, environment: dict[str, str]) -> int:
@@ -226,7 +241,12 @@ class _Task:
             return None
         try:
             return self._ray.get(self._reference)
-        except self._ray.exceptions.RayError:
+        except self._ray.exceptions.RayError as error:
+            if isinstance(cause := getattr(error, "cause", None), OSError):
+                raise UserError(
+                    f"--launcher=ray: a worker cannot start on its node ({cause}); expected this Python and "
+                    "--workdir at the same path on every node"
+                ) from error
             return UNKNOWN
 
     def stop(self) -> None:

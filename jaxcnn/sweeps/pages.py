@@ -79,25 +79,33 @@ def _figures(
     goodness = [0.0] * len(values)
     for rank, i in enumerate(order):
         goodness[i] = (rank + 1) / len(values)
-    best = [good > 1 - BEST for good in goodness]
+    best, stands_out = [good > 1 - BEST for good in goodness], sweep_page.TENTH
     parts: list[page.Markup | str] = []
     if len(objectives) > 1:
         on_front = {one.number for one in outcome.best}
         pairs = [(one.values[1], one.values[0]) for one in complete]
         strong = [one.number in on_front for one in complete]
         parts.append(sweep_page.front(objectives[1], objectives[0], pairs, strong))
-        best = strong
+        best, stands_out = strong, sweep_page.FRONT
+        goodness = [
+            1.0 if one else min(good, 1 - 2 * BEST) for one, good in zip(strong, goodness, strict=True)
+        ]
     parts.append(sweep_page.history([one.number for one in complete], values, objectives[0], ways[0]))
     tried = [*complete, *(one for one in outcome.candidates if one.state == "pruned")]
     whole = [one for one in tried if all(axis.name in one.params for axis in parameters)]
     if len(whole) > 1:
-        lines = [[*(one.params[a.name] for a in parameters), *(one.values[:1] or [None])] for one in whole]
+        missing = [None] * len(objectives)
+        lines = [
+            [*(one.params[axis.name] for axis in parameters), *reversed(one.values or missing)]
+            for one in whole
+        ]
         strengths = [dict(zip(map(id, complete), goodness, strict=True)).get(id(one), 0.0) for one in whole]
-        parts.append(sweep_page.parallel([*parameters, objectives[0]], lines, strengths))
+        axes = [*parameters, *reversed(objectives)]
+        parts.append(sweep_page.parallel(axes, lines, strengths, stands_out))
     if outcome.importance:
         parts.append(sweep_page.importance(outcome.importance))
     rows = [(one.params, one.values[0]) for one in complete]
-    parts.append(sweep_page.slices(parameters, objectives[0], rows, best))
+    parts.append(sweep_page.slices(parameters, objectives[0], rows, best, stands_out))
     return parts
 
 

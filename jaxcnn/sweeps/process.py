@@ -7,15 +7,19 @@ standard input ends then. Candidates are saved and given back first.
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import logging
 
+from jaxcnn.config import Config
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps.folder import SweepFolder
+from jaxcnn.sweeps.settings import Settings
 
 CHECK = "--check"
+OPENING = 60.0  # seconds in which a worker must have reached the database that its parent has reached
 
 
 def main(words: list[str]) -> int:
@@ -24,8 +28,10 @@ def main(words: list[str]) -> int:
     try:
         return _main(words)
     except UserError as error:
+        from jaxcnn.sweeps.storage import Unreachable
+
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1 if isinstance(error, Unreachable) else error.exit_code
 
 
 def _main(words: list[str]) -> int:
@@ -41,21 +47,32 @@ def _main(words: list[str]) -> int:
         stop.set()
 
     threading.Thread(target=parent_gone, daemon=True).start()
-    work(SweepFolder(Path(words[0])), words[1], stop.is_set, lambda line: print(line, flush=True))
+    folder, name = SweepFolder(Path(words[0])), words[1]
+    with folder.presence(name):
+        work(folder, name, *folder.read(), stop.is_set, lambda line: print(line, flush=True))
     return 0
 
 
-def work(folder: SweepFolder, name: str, stop: Callable[[], bool], say: Callable[[str], None]) -> None:
-    """Work on the sweep of a folder until it is over."""
-    from jaxcnn.engine import backend
-    from jaxcnn.sweeps.storage import Storage
+def work(
+    folder: SweepFolder,
+    name: str,
+    settings: Settings,
+    base: Config,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> None:
+    """Work on the sweep of a folder until it is over, as one whose presence there shows."""
+    from jaxcnn.sweeps.storage import Storage, patiently, shown
     from jaxcnn.sweeps.study import Study
     from jaxcnn.sweeps.worker import Worker
 
-    backend.use_compilation_cache()
-    settings, base = folder.read()
-    storage = Storage(folder.storage(settings), settings.heartbeat)
-    study = Study(storage, folder.study(settings), settings, base, worker=name, say=say)
+    url, deadline = folder.storage(settings), time.monotonic() + OPENING
+
+    def open_study() -> Study:
+        storage, called = Storage(url), folder.study(settings)
+        return Study(storage, called, settings, base, worker=name, lives=folder.lives, say=say)
+
+    study = patiently(open_study, shown(url), say, lambda: stop() or time.monotonic() > deadline)
     Worker(folder, study, stop=stop, say=say).run()
 
 

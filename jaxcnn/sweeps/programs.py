@@ -25,6 +25,8 @@ class Program:
 
     def __init__(self, config: Config) -> None:
         job = Job(config)
+        if config.init_from:
+            _check_weights(job)
         self._model, self._state, self._image = job.model, job.state, job.dataset.image_shape
         self._of = f"{config.model} on {config.dataset}"
         self.steps = job.steps
@@ -40,21 +42,35 @@ class Program:
         return found
 
 
+def _check_weights(job: Job) -> None:
+    try:
+        job.trained  # noqa: B018
+    except UserError as error:
+        first, *others = map(str.strip, str(error).splitlines())
+        more = f"; and {len(others) - 1} more" if len(others) > 1 else ""
+        what = f"--init_from for --model={job.config.model}"
+        raise UserError(f"{what}: {' '.join([first, *others[:1]])}{more}") from error
+
+
 def check(settings: Settings, base: Config) -> None:
     """Build the job with every word that may be chosen, one at a time, before anything is started.
 
     Raises:
       UserError: one of them does not do.
     """
-    jobs = [base]
     space = settings.space()
-    for parameter in space:
-        values = parameter.arguments if parameter.kind == "choice" else parameter.arguments[:2]
-        if isinstance(values[0], str):
-            jobs = [space.config(job, {parameter.name: values[0]}) for job in jobs[:1]] + jobs[1:]
-            jobs += [space.config(jobs[0], {parameter.name: value}) for value in values[1:]]
-    for job in jobs:
-        program = Program(job)
-        for name in settings.objectives():
-            if name in ("macs", "parameters"):
-                getattr(program, name)
+    words = {p: p.arguments for p in space if p.kind == "choice" and isinstance(p.arguments[0], str)}
+    first = space.config(base, {parameter.name: options[0] for parameter, options in words.items()})
+    others = [
+        (f"--search={parameter}: ", space.config(first, {parameter.name: word}))
+        for parameter, options in words.items()
+        for word in options[1:]
+    ]
+    for at, job in [("", first), *others]:
+        try:
+            program = Program(job)
+            for name in settings.objectives():
+                if name in ("macs", "parameters"):
+                    getattr(program, name)
+        except UserError as error:
+            raise UserError(f"{at}{error}") from error

@@ -3,17 +3,18 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from jaxcnn.config import Config
+from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.files import write_atomically
 from jaxcnn.sweeps.board import best
 from jaxcnn.sweeps.folder import SweepFolder
-from jaxcnn.sweeps.settings import Settings
+from jaxcnn.sweeps.settings import REPORTED, Settings
 from jaxcnn.sweeps.storage import Storage, quietly, shown
 from jaxcnn.sweeps.study import REASON, RUNS, Study
 
@@ -71,21 +72,23 @@ class Outcome:
     study: str
 
 
-def read(folder: SweepFolder, settings: Settings | None = None, base: Config | None = None) -> Outcome:
-    """What the study of a sweep folder holds; with ``settings`` and ``base``, whether it is that sweep's too.
+def read(folder: SweepFolder) -> Outcome:
+    """What the study of a sweep folder holds.
 
     Raises:
       UserError: this is no sweep folder, or its database cannot be reached.
     """
-    if settings is None or base is None:
-        settings, base = folder.read()
+    settings, base = folder.read()
     url = folder.storage(settings)
-    storage = Storage(url, settings.heartbeat)
+    storage = Storage(url)
     try:
         trials = Study(storage, folder.study(settings), settings, base).trials()
     finally:
         storage.close()
-    candidates = tuple(map(_candidate, trials))
+    candidates = tuple(
+        replace(one, curve=one.curve or _curve(folder, settings, base, one))
+        for one in map(_candidate, trials)
+    )
     return Outcome(
         settings,
         base,
@@ -109,6 +112,22 @@ def _candidate(trial: FrozenTrial) -> Candidate:
         reason=str(trial.user_attrs.get(REASON, "")),
         seconds=trial.duration.total_seconds() if whole and trial.duration else None,
     )
+
+
+def _curve(
+    folder: SweepFolder, settings: Settings, base: Config, one: Candidate
+) -> tuple[tuple[int, float], ...]:
+    """The curve of a complete candidate from its runs: of several objectives none is reported on the way."""
+    metric = REPORTED.get(next(iter(settings.objectives())))
+    if one.state != "complete" or metric is None:
+        return ()
+    found: dict[int, list[float]] = {}
+    for path in folder.runs(one.number, base, settings.seeds).values():
+        for row in RunFolder(path).rows():
+            if row["split"] == "validation":
+                found.setdefault(row["step"], []).append(row[metric])
+    last = max(found, default=1)
+    return tuple((100 * step // last, sum(values) / len(values)) for step, values in sorted(found.items()))
 
 
 def _importance(settings: Settings, trials: Sequence[FrozenTrial]) -> dict[str, dict[str, float]]:

@@ -1,6 +1,5 @@
 """A search from Python, over a training job or over a pure function of one's own."""
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +11,17 @@ import optuna
 
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
-from jaxcnn.sweeps import process, programs, results, samplers
+from jaxcnn.sweeps import process, programs, results, samplers, start
+from jaxcnn.sweeps.anchor import anchor
 from jaxcnn.sweeps.board import best
-from jaxcnn.sweeps.columns import lanes as run_lanes
-from jaxcnn.sweeps.folder import SweepFolder, worker_name
+from jaxcnn.sweeps.columns import Rows
+from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.results import Candidate
 from jaxcnn.sweeps.settings import Settings, direction_pairs
 from jaxcnn.sweeps.space import Parameter, Space
 from jaxcnn.sweeps.storage import quietly
+
+LANES = 16  # of a function, where nobody says
 
 
 def run(
@@ -41,7 +43,7 @@ def run(
 
     A function is called with every parameter of the space and a ``seed``, all traced: it must be pure and
     return a mapping of scalars. Candidates are drawn as many at a time as there are lanes, and run with
-    their seeds as the lanes of one program.
+    their seeds as the lanes of one program, which is compiled once.
 
     Args:
       space: lines such as ``"learning_rate=log(1e-3,1)"``.
@@ -74,7 +76,9 @@ def run(
     if callable(job):
         if choices:
             raise UserError(f"{next(iter(choices))}=: is a choice of searches over a Config, not a function")
-        return _search_function(space, job, objective, trials, seeds, sampler, lanes or 16, seed)
+        return _search_function(
+            space, job, objective, trials, seeds, sampler, 16 if lanes is None else lanes, seed
+        )
     settings = Settings(
         search=tuple(space),
         objective=objective,
@@ -94,10 +98,9 @@ def run(
 
 def _search_job(settings: Settings, base: Config, path: Path) -> list[Candidate]:
     folder = SweepFolder(path)
-    if not folder.is_new():
-        results.read(folder, settings, base)  # refuses another sweep before anything is written
-    folder.write(settings, base)
-    process.work(folder, worker_name(os.getpid()), lambda: False, print)
+    settings, base = anchor(settings, base)
+    with start.join(folder, settings, base) as (name, _):
+        process.work(folder, name, settings, base, lambda: False, print)
     outcome = results.read(folder)
     front = [one.number for one in outcome.best]
     return [*outcome.best, *(one for one in outcome.candidates if one.number not in front)]
@@ -114,13 +117,19 @@ def _search_function(
     seed: int,
 ) -> list[Candidate]:
     space = Space(tuple(Parameter.parse(line, free=True) for line in lines))
+    if "seed" in space.distributions():
+        raise UserError("--search=seed=...: seeds are repeats of a candidate: expected seeds=3 instead")
+    for name, count in (("trials", trials), ("seeds", seeds), ("lanes", lanes)):
+        if count < 1:
+            raise UserError(f"{name}={count}: expected 1 or more")
     objectives = direction_pairs(objective)
     samplers.check_installed(sampler)
     grid = space.grid() if sampler == "grid" else []
     trials = min(trials, len(grid)) if grid else trials
     study = optuna.create_study(directions=[f"{way}imize" for way in objectives.values()])  # type: ignore[misc]
     found: dict[int, Candidate] = {}
-    together = max(1, lanes // seeds)
+    together = max(1, min(lanes // seeds, trials))
+    program = Rows(function, min(lanes, together * seeds))
     while len(found) < trials:
         drawn = []
         for number in range(len(found), min(trials, len(found) + together)):
@@ -133,14 +142,7 @@ def _search_function(
             p.name: [p.typed(trial.params[p.name]) for trial in drawn for _ in range(seeds)] for p in space
         }
         columns["seed"] = [seed + repeat for _ in drawn for repeat in range(seeds)]
-        measured = run_lanes(function, columns, most=lanes)
-        if missing := [name for name in objectives if name not in measured]:
-            raise UserError(
-                f"objective={objective!r}: the function returns {', '.join(measured)}, no {missing[0]}"
-            )
-        table = {
-            name: np.asarray(values, float).reshape(len(drawn), seeds) for name, values in measured.items()
-        }
+        table = _table(program(columns), objective, objectives, (len(drawn), seeds))
         for i, trial in enumerate(drawn):
             runs = {name: values[i].tolist() for name, values in table.items()}
             values = [float(np.mean(runs[name])) for name in objectives]
@@ -153,3 +155,21 @@ def _search_function(
             )  # fmt: skip
     front = [trial.number for trial in best(objectives, study.get_trials(deepcopy=False))]
     return [*(found[n] for n in front), *(one for n, one in found.items() if n not in front)]
+
+
+def _table(
+    measured: Any, objective: str, objectives: Mapping[str, str], shape: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """What was measured of each candidate with each seed, by name."""
+    if not isinstance(measured, Mapping):
+        raise UserError(f"the function returns no mapping of names to numbers; expected one with {objective}")
+    if missing := [name for name in objectives if name not in measured]:
+        raise UserError(
+            f"objective={objective!r}: the function returns {', '.join(measured)}, no {missing[0]}"
+        )
+    for name, values in measured.items():
+        if np.ndim(values) != 1:
+            raise UserError(
+                f"the function's {name} has shape {np.shape(values)[1:]}: expected a single number"
+            )
+    return {name: np.asarray(values, float).reshape(shape) for name, values in measured.items()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from absl import flags
 
@@ -116,6 +117,40 @@ def direction_pairs(objective: str, known: Mapping[str, str] = MappingProxyType(
             raise UserError(f"--objective={objective}: {name} is there twice")
         found[name] = direction or known.get(name, "max")
     return found
+
+
+OWN = {"launcher", "workers", "lanes", "append", "ray_address", "ray_cpus", "ray_gpus"} | {
+    "data_dir",
+    "feed",
+    "readers",
+}
+"""What everyone who works on a sweep chooses for a machine of its own; all else they share."""
+
+
+def shared_changes(old: tuple[Settings, Config], new: tuple[Settings, Config]) -> list[str]:
+    """The flags in which two sweeps differ, but for those of each machine's own, as ``--name: old -> new``.
+
+    >>> line = ("momentum=choice(0,0.9)",)
+    >>> one = Settings(search=line, trials=4), Config()
+    >>> shared_changes(one, (Settings(search=line, trials=8, workers=2), Config(data_dir="/sets")))
+    ['--trials: 4 -> 8']
+    """
+    changes = []
+    for one, other in zip(old, new, strict=True):
+        for name in one.names():
+            before, after = (_said(getattr(of, name)) for of in (one, other))
+            if name not in OWN and before != after:
+                changes.append(f"--{name}: {_hidden(before)} -> {_hidden(after)}")
+    return changes
+
+
+def _said(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _hidden(text: str) -> str:
+    """A text without the password of a database's address."""
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", text)
 
 
 def parse(path: Path) -> tuple[Settings, Config]:

@@ -165,6 +165,8 @@ class Parameter:
 def _why_not(name: str) -> str:
     if name == "seed":
         return "seeds are repeats of a candidate, not candidates: expected --seeds=3 instead"
+    if name == "full":
+        return "--full leaves no validation split to judge candidates by; train the best with it"
     if name in FIELDS:
         return f"--{name} does not change what is trained: nothing to search"
     return f"--{name} is no training flag; {nearest(name, SEARCHABLE)}"

@@ -12,15 +12,30 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
+from jaxcnn.engine.progress import duration
 from jaxcnn.errors import UserError
 
 Answer = TypeVar("Answer")
-PATIENCE = 600.0  # seconds that a database which answered before may be away
-MISSED_BEATS = 12  # after so many heartbeats a worker counts as dead
+LONGEST_PAUSE = 10.0  # seconds between tries while a database does not answer
+REMIND = 1800.0  # seconds between words about one that still does not
+GRACE = 3.0  # seconds of further tries for one who has been asked to stop
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Unreachable(UserError):
+    """The database does not answer."""
 
 
 class Storage:
@@ -28,13 +43,12 @@ class Storage:
 
     Args:
       url: as Optuna and SQLAlchemy write it; SQLite, PostgreSQL or MySQL.
-      heartbeat: seconds between signs of life of a trial's worker.
 
     Raises:
-      UserError: it cannot be opened; says why.
+      UserError: it cannot be opened; says why. :class:`Unreachable` where another try may do.
     """
 
-    def __init__(self, url: str, heartbeat: int = 10) -> None:
+    def __init__(self, url: str) -> None:
         self.name = shown(url)
         try:
             parsed = sqlalchemy.make_url(url)
@@ -46,19 +60,18 @@ class Storage:
             if kind not in LOCKS and kind != "sqlite":
                 expected = "sqlite, postgresql or mysql"
                 raise UserError(f"--storage={self.name}: {kind} is not supported; expected {expected}")
-            options: dict[str, Any] = {"pool_pre_ping": True}
+            options: dict[str, Any]
             if kind == "sqlite":
                 Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
                 options = {"connect_args": {"timeout": 60}}
-            self._lock = (
-                _file_lock(f"{parsed.database}.lock")
-                if kind == "sqlite"
-                else _Session(sqlalchemy.create_engine(url, pool_pre_ping=True), LOCKS[kind])
-            )
+                self._lock = _file_lock(f"{parsed.database}.lock")
+            else:
+                noticing = NOTICE if parsed.get_driver_name() in ("psycopg", "psycopg2") else {}
+                chosen = {name: value for name, value in noticing.items() if name not in parsed.query}
+                options = {"pool_pre_ping": True, "connect_args": chosen}
+                self._lock = _Session(sqlalchemy.create_engine(url, **options), LOCKS[kind])
             with self.exclusive(), quietly():
-                self.optuna = RDBStorage(
-                    url, options, heartbeat_interval=heartbeat, grace_period=MISSED_BEATS * heartbeat
-                )
+                self.optuna = RDBStorage(url, options)
             if kind == "sqlite":
                 sqlalchemy.event.listen(self.optuna.engine, "connect", _write_ahead)
                 self.optuna.engine.dispose()
@@ -70,7 +83,7 @@ class Storage:
         except ImportError as error:
             raise UserError(f"--storage={self.name}: its driver is not installed ({_line(error)})") from error
         except (StorageInternalError, DBAPIError, OSError) as error:
-            raise UserError(f"--storage={self.name} cannot be reached: {_line(error)}") from error
+            raise Unreachable(f"--storage={self.name} cannot be reached: {_line(error)}") from error
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -88,26 +101,60 @@ class Storage:
         if isinstance(self._lock, _Session):
             self._lock.close()
 
-    def patiently(self, call: Callable[[], Answer], say: Callable[[str], None] = print) -> Answer:
-        """Call again and again while the database does not answer; ``call`` must bear a second time.
 
-        Raises:
-          UserError: it has been away for :data:`PATIENCE`.
-        """
-        begun, pause = time.monotonic(), 0.2
-        while True:
-            try:
-                return call()
-            except (StorageInternalError, DBAPIError) as error:
-                if time.monotonic() - begun > PATIENCE:
-                    raise UserError(
-                        f"--storage={self.name} has not answered for {PATIENCE:.0f} s ({_line(error)}); "
-                        "the same command goes on once it does"
-                    ) from error
-                if pause == 0.2:
-                    say(f"{self.name} does not answer ({_line(error)}); trying again")
-                time.sleep(pause)
-                pause = min(2 * pause, 10.0)
+def patiently(
+    call: Callable[[], Answer],
+    name: str,
+    say: Callable[[str], None] = print,
+    stop: Callable[[], bool] = lambda: False,
+) -> Answer:
+    """Call again and again while a database does not answer, however long; ``call`` must bear a second time.
+
+    Args:
+      call: what needs the database.
+      name: of the database, as people know it.
+      say: told, in a line, when it does not answer, seldom again while it does not, and when it does.
+      stop: asked meanwhile; once true, it is tried for :data:`GRACE` seconds more.
+
+    Raises:
+      Unreachable: it did not answer before ``stop()``.
+    """
+    begun, told, stopped, pause = time.monotonic(), None, None, 0.1
+    while True:
+        try:
+            answer = call()
+        except (StorageInternalError, SQLAlchemyError, Unreachable) as error:
+            if not _is_away(error):
+                raise
+            now = time.monotonic()
+            if stop():
+                stopped = stopped or now
+                if now - stopped >= GRACE:
+                    raise Unreachable(f"--storage={name} does not answer: {_line(error)}") from error
+            if told is None or now - told >= REMIND:
+                how = "does not answer" if told is None else f"has not answered for {duration(now - begun)}"
+                say(f"{name} {how} ({_line(error)}); waiting for it")
+                told = now
+            pause = min(2 * pause, LONGEST_PAUSE)
+            until = now + (GRACE / 4 if stopped else pause)
+            while time.monotonic() < until and (stopped or not stop()):
+                time.sleep(0.1)
+        else:
+            if told is not None:
+                say(f"{name} answers again")
+            return answer
+
+
+AWAY = (OperationalError, InterfaceError, InternalError, PendingRollbackError)
+"""What is raised when a connection is lost; the last one where Optuna goes on after the first."""
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether another try may do; a statement that a database refuses stays refused."""
+    while isinstance(error, StorageInternalError | Unreachable) and error.__cause__ is not None:
+        error = error.__cause__
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, AWAY)
 
 
 def shown(url: str) -> str:
@@ -127,8 +174,17 @@ def quietly() -> Iterator[None]:
     """Leave out Optuna's notes on what it calls experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
         yield
+
+
+NOTICE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's words for noticing within a minute, not after a quarter hour, that a server is out of reach."""
 
 
 class _Session:

@@ -6,26 +6,28 @@ What must be decided by one worker at a time is decided under :meth:`Storage.exc
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from jaxcnn.config import Config
 from jaxcnn.sweeps import generations, samplers
+from jaxcnn.sweeps.pulse import Listener, Pulse
 from jaxcnn.sweeps.settings import Settings
-from jaxcnn.sweeps.storage import Storage, quietly
+from jaxcnn.sweeps.storage import Storage, Unreachable, patiently, quietly
 
 DEATHS = 3  # workers that a candidate may outlive; then it is what kills them
-WORKER, DIED, REASON, RUNS = "worker", "died", "reason", "runs"  # names of what is noted beside a trial
+# names of what is noted beside a trial
+WORKER, BEAT, DIED, REASON, RUNS = "worker", "beat", "died", "reason", "runs"
 
 
 class Lost(Exception):
-    """A candidate was given to somebody else while its worker gave no sign of life."""
+    """A candidate is no longer its worker's, who gave no sign of life for so long."""
 
 
 class Study:
@@ -37,7 +39,13 @@ class Study:
       settings: of the sweep.
       base: the training job that candidates vary.
       worker: who asks, unlike any other; empty for one that only looks.
+      lives: whether the process of another worker lives, as far as that can be told without the database.
       say: told, in a line, when the database does not answer.
+
+    Attributes:
+      size: candidates in all.
+      stop: asked while the database does not answer, for which all calls wait as long as it takes; once
+        true, they raise :class:`~jaxcnn.sweeps.storage.Unreachable` instead.
 
     Raises:
       UserError: the study is of another sweep, see :mod:`jaxcnn.sweeps.generations`.
@@ -51,10 +59,12 @@ class Study:
         base: Config,
         *,
         worker: str = "",
+        lives: Callable[[str], bool | None] = lambda worker: None,
         say: Callable[[str], None] = print,
     ) -> None:
         self.settings, self.base, self.space, self._say = settings, base, settings.space(), say
-        self._storage, self.worker = storage, worker
+        self._storage, self.worker, self._lives = storage, worker, lives
+        self.stop: Callable[[], bool] = lambda: False
         samplers.check_installed(settings.sampler)
         self._grid = self.space.grid() if settings.sampler == "grid" else []
         self.size = min(settings.trials, len(self._grid)) if self._grid else settings.trials
@@ -62,8 +72,9 @@ class Study:
         with storage.exclusive(), quietly():
             self._study = generations.open_study(storage.optuna, name, settings, base)
         self._study.pruner = samplers.make_pruner(settings.pruner)
-        self._held: dict[int, int] = {}  # number -> Optuna's id
-        self._looked = -math.inf  # when we looked for silent workers
+        self._held: set[int] = set()
+        self._listener, self._beats = Listener(), 0
+        self._looked = -math.inf  # when we looked for candidates whose workers are gone
         self.id = self._study._study_id
 
     def trials(self) -> list[FrozenTrial]:
@@ -85,7 +96,11 @@ class Study:
             trials = self._study.get_trials(deepcopy=False)
             if failures(trials) > self.settings.max_failures:
                 return None
-            if not any(trial.state == TrialState.WAITING for trial in trials):
+            waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+            for mine in [trial for trial in waiting if self._is_held(trial)]:
+                self._take_up(mine)
+                waiting.remove(mine)
+            if not waiting:
                 if len(trials) >= self.size:
                     return None
                 if self._grid:
@@ -94,18 +109,24 @@ class Study:
                 self.settings.sampler, self.base.seed, len(trials), self.size
             )
             trial = self._study.ask(self._distributions)
-            self._storage.optuna.record_heartbeat(trial._trial_id)
             trial.set_user_attr(WORKER, self.worker)
-            self._held[trial.number] = trial._trial_id
+            self._held.add(trial.number)
             return trial
 
     def report(self, trial: optuna.Trial, percent: int, value: float) -> bool:
-        """Note what a candidate has reached after so much of its steps; True when it should be pruned."""
+        """Note what a candidate has reached after so much of its steps; True when it should be pruned.
+
+        Raises:
+          Lost: it is somebody else's now, as for all that ends one.
+        """
 
         def report() -> bool:
-            frozen = self._storage.optuna.get_trial(trial._trial_id)
-            if percent > (frozen.last_step or 0) and math.isfinite(value):
-                trial.report(value, percent)
+            with self._storage.exclusive(), quietly():
+                found = self._ours(trial)
+                if found.state.is_finished():
+                    raise Lost(f"candidate {trial.number} has ended: {found.user_attrs.get(REASON)}")
+                if percent > (found.last_step or 0) and math.isfinite(value):
+                    trial.report(value, percent)
             return percent < samplers.WHOLE and trial.should_prune()
 
         return self._patiently(report)
@@ -142,17 +163,38 @@ class Study:
     ) -> None:
         def end() -> None:
             with self._storage.exclusive(), quietly():
-                found = self._storage.optuna.get_trial(trial._trial_id)
-                if found.user_attrs.get(WORKER) != self.worker:
-                    raise Lost(f"candidate {trial.number} is {found.user_attrs.get(WORKER)}'s now")
-                if found.state.is_finished():
+                found = self._ours(trial)
+                if found.state == state:
                     return  # by the try before this one
+                if found.state.is_finished():
+                    raise Lost(f"candidate {trial.number} has ended: {found.user_attrs.get(REASON)}")
                 for name, value in (attributes or {}).items():
                     trial.set_user_attr(name, value)
                 self._study.tell(trial, values, state)
 
         self._patiently(end)
-        self._held.pop(trial.number, None)
+        self._held.discard(trial.number)
+
+    def _ours(self, trial: optuna.Trial) -> FrozenTrial:
+        """A candidate of ours as the database has it; to be called under the lock.
+
+        Raises:
+          Lost: it is another's.
+        """
+        found = self._storage.optuna.get_trial(trial._trial_id)
+        if not self._is_held(found):
+            self._held.discard(trial.number)
+            raise Lost(f"candidate {trial.number} is {found.user_attrs.get(WORKER)}'s now")
+        if found.state == TrialState.WAITING:
+            self._take_up(found)
+        return found
+
+    def _is_held(self, trial: FrozenTrial) -> bool:
+        return trial.number in self._held and trial.user_attrs.get(WORKER) == self.worker
+
+    def _take_up(self, trial: FrozenTrial) -> None:
+        """Go on with a candidate that we were given up with, and that nobody has taken yet."""
+        self._storage.optuna.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
 
     def give_back(self) -> None:
         """Let others have what this worker has not ended."""
@@ -167,7 +209,7 @@ class Study:
         self._held.clear()
 
     def take_back(self, dead: Sequence[str] = ()) -> None:
-        """Let others have what workers left that have died: ``dead`` ones, and silent ones."""
+        """Let others have what workers left that are gone: those known to be ``dead``, and silent ones."""
 
         def take_back() -> None:
             with self._storage.exclusive():
@@ -176,11 +218,14 @@ class Study:
         self._patiently(take_back)
 
     def _take_back(self, dead: Sequence[str] = ()) -> None:
-        silent = set(self._storage.optuna._get_stale_trial_ids(self.id))
+        silent = self._listener.silent()
         for trial in self._running():
             owner = trial.user_attrs.get(WORKER)
             # nobody is between drawing and signing while we hold the lock: who did not sign has died
-            if owner is None or owner in dead or trial._trial_id in silent:
+            lives = self._lives(owner) if owner else False
+            if lives is None:
+                lives = owner not in dead and trial.number not in silent
+            if not lives:
                 self._after_death(trial)
 
     def _after_death(self, trial: FrozenTrial) -> None:
@@ -214,35 +259,32 @@ class Study:
         self._storage.close()
 
     def alive(self) -> AbstractContextManager[None]:
-        """Give signs of life for the candidates that this worker holds, from a thread."""
-        return _Heartbeat(self._storage, self._held, self.settings.heartbeat)
+        """A context in which a thread calls :meth:`beat` as often as ``--heartbeat`` says."""
+
+        def beat() -> None:
+            with suppress(Unreachable):  # we are leaving
+                patiently(self.beat, self._storage.name, lambda line: None, pulse.leaving)
+
+        pulse = Pulse(beat, self.settings.heartbeat)
+        return pulse
+
+    def beat(self) -> None:
+        """Give a sign of life for the candidates that this worker has, and listen for the others'."""
+        self._beats += 1
+        signs = {}
+        for trial in self._running():
+            owner = trial.user_attrs.get(WORKER)
+            if owner != self.worker:
+                signs[trial.number] = (owner, trial.user_attrs.get(BEAT))
+                continue
+            with suppress(UpdateFinishedTrialError):  # the other thread has just ended it
+                self._storage.optuna.set_trial_user_attr(trial._trial_id, BEAT, self._beats)
+        self._listener.look(signs)
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
-        return self._storage.patiently(call, self._say)
+        return patiently(call, self._storage.name, self._say, lambda: self.stop())
 
 
 def failures(trials: Sequence[FrozenTrial]) -> int:
     """How many candidates have failed."""
     return sum(trial.state == TrialState.FAIL for trial in trials)
-
-
-class _Heartbeat(AbstractContextManager):
-    def __init__(self, storage: Storage, held: Mapping[int, int], seconds: float) -> None:
-        self._storage, self._held, self._seconds = storage, held, seconds
-        self._leave = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: Any) -> None:
-        self._leave.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._leave.wait(self._seconds):
-            self._storage.patiently(self._beat_once)
-
-    def _beat_once(self) -> None:
-        for identity in list(self._held.values()):
-            self._storage.optuna.record_heartbeat(identity)

@@ -6,18 +6,23 @@ It never imports JAX, and so never touches a device that a worker needs.
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jaxcnn.errors import RunFailed, UserError
 from jaxcnn.sweeps.board import Board
 from jaxcnn.sweeps.folder import SweepFolder, worker_name
 from jaxcnn.sweeps.launchers import ENDED, Handle, Launcher
+from jaxcnn.sweeps.storage import Unreachable
 from jaxcnn.sweeps.study import Study
 
 LOOK = 0.5  # seconds between looks at the workers and at the study
 SAVE = 120.0  # seconds that workers have for saving when they are asked to stop
 STILLBORN = 3  # workers that may die, one after the other, without any candidate ending meanwhile
+
+
+class _Interrupted(Exception):
+    """Somebody asked us to stop."""
 
 
 class Supervisor:
@@ -36,18 +41,22 @@ class Supervisor:
           RunFailed: workers die before they can end any candidate.
         """
         with _interrupts() as interrupts:
+            self._study.stop = lambda: bool(interrupts)
             try:
                 while not self._study.over():
                     if interrupts:
-                        self._board.say("stopping: workers save what they train (Ctrl-C again: do not wait)")
-                        return False
+                        raise _Interrupted
                     self._replace()
                     self._look()
                     time.sleep(LOOK)
                 return True
+            except (_Interrupted, Unreachable):  # the database is waited for, unless we are interrupted
+                self._board.say("stopping: workers save what they train (Ctrl-C again: do not wait)")
+                return False
             finally:
                 self._leave(interrupts)
-                self._look()
+                with suppress(Unreachable):
+                    self._look()
 
     def _replace(self) -> None:
         """Start workers where there is none or one has ended."""
@@ -88,7 +97,8 @@ class Supervisor:
             time.sleep(0.1)
         for handle in left:
             handle.kill()
-        self._study.take_back([name for name, _ in self._workers.values()])
+        with suppress(Unreachable):
+            self._study.take_back([name for name, _ in self._workers.values()])
 
 
 @contextmanager

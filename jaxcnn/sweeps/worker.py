@@ -6,18 +6,23 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import TrialState
 
 from jaxcnn.config import Config
-from jaxcnn.engine.loop import Result
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
-from jaxcnn.sweeps import group
-from jaxcnn.sweeps.folder import SweepFolder
-from jaxcnn.sweeps.programs import Program
+from jaxcnn.paths import absolute
+from jaxcnn.sweeps.events import Failed, Finished, Reported
+from jaxcnn.sweeps.folder import PARENT, SweepFolder
 from jaxcnn.sweeps.samplers import WHOLE
 from jaxcnn.sweeps.settings import REPORTED, Settings
+from jaxcnn.sweeps.storage import Unreachable
 from jaxcnn.sweeps.study import Lost, Study
+
+if TYPE_CHECKING:
+    from jaxcnn.engine.diary import Result
 
 MOST_LANES = 64  # that are worth measuring
 IDLE = 2.0  # seconds between looks for work that others may leave
@@ -31,7 +36,7 @@ class Candidate:
     configs: list[Config]
     key: Hashable
     reports: dict[int, dict[int, dict[str, float]]] = field(default_factory=dict)  # step -> run -> metrics
-    results: dict[int, Result] = field(default_factory=dict)  # by run
+    results: dict[int, "Result"] = field(default_factory=dict)  # by run
 
 
 class Worker:
@@ -42,7 +47,8 @@ class Worker:
       study: its candidates.
       stop: asked often; once true, what trains is saved and given back.
       say: told, in a line, what happens.
-      engine: what trains; :mod:`jaxcnn.sweeps.group` or what looks like it.
+      engine: what trains, like :mod:`jaxcnn.sweeps.group`, which it is where none is given.
+      program: what is known of a job, like :class:`jaxcnn.sweeps.programs.Program`, likewise.
     """
 
     def __init__(
@@ -52,11 +58,16 @@ class Worker:
         *,
         stop: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = print,
-        engine: Any = group,
-        program: Callable[[Config], Any] = Program,
+        engine: Any = None,
+        program: Callable[[Config], Any] | None = None,
     ) -> None:
+        if engine is None or program is None:
+            from jaxcnn.sweeps import group, programs  # they bring JAX
+
+            engine, program = engine or group, program or programs.Program
         self.folder, self.study, self.stop, self.say = folder, study, stop, say
         self.settings: Settings = study.settings
+        study.stop = stop
         self._engine, self._program = engine, program
         self._waiting: deque[Candidate] = deque()
         self._lanes: dict[Hashable, int] = {}
@@ -64,7 +75,11 @@ class Worker:
         self._objectives = list(self.settings.objectives())
 
     def run(self) -> None:
-        """Work. What this worker has not ended is given back, however it leaves."""
+        """Work. What this worker has not ended is given back, however it leaves.
+
+        Raises:
+          Unreachable: it was stopped while the database was away; others have to find out that it is gone.
+        """
         with self.study.alive():
             try:
                 while not self.stop():
@@ -83,7 +98,9 @@ class Worker:
             runs = self.folder.runs(trial.number, self.study.base, self.settings.seeds)
             try:
                 configs = [
-                    self.study.space.config(self.study.base, trial.params, seed=seed, workdir=str(path))
+                    self.study.space.config(
+                        self.study.base, trial.params, seed=seed, workdir=absolute(str(path))
+                    )
                     for seed, path in runs.items()
                 ]
                 key = self._engine.static_key(configs[0])
@@ -107,18 +124,21 @@ class Worker:
         key, config = self._waiting[0].key, self._waiting[0].configs[0]
         seeds = self.settings.seeds
         if key not in self._lanes:
-            most = min(MOST_LANES, seeds * self.settings.trials)
-            chosen = self.settings.lanes
+            most, chosen = seeds * self.study.size, self.settings.lanes
             self._lanes[key] = (
-                self._engine.choose_lanes(config, most) if chosen == "auto" else min(most, int(chosen))
+                self._engine.choose_lanes(config, min(MOST_LANES, most))
+                if chosen == "auto"
+                else min(most, int(chosen))
             )
             self.say(f"{self._lanes[key]} lanes of {config.model}")
-        together = max(1, self._lanes[key] // seeds)
+        together = max(1, min(self._lanes[key] // seeds, self._share()))
         candidates: list[Candidate] = []
         while len(candidates) < together and (candidate := self._next(key, together)):
             candidates.append(candidate)
         try:
             self._train(candidates, self._lanes[key], lambda: self._next(key, together))
+        except Unreachable:
+            raise
         except UserError as error:
             if _too_many(error):
                 raise  # no candidate's fault
@@ -130,6 +150,13 @@ class Worker:
                     self._train([candidate], self._lanes[key], lambda: None)
                 except UserError as reason:
                     self._fail(candidate.trial, str(reason))
+
+    def _share(self) -> int:
+        """How many candidates to take so that something is left for the others at work."""
+        trials = self.study.trials()
+        free = self.study.size - sum(trial.state != TrialState.WAITING for trial in trials)
+        workers = [name for name in self.folder.at_work() if PARENT not in name]
+        return len(self._waiting) + -(-free // max(1, len(workers)))
 
     def _next(self, key: Hashable, most: int) -> Candidate | None:
         """A candidate for this program; those of other programs that come up meanwhile wait."""
@@ -150,20 +177,21 @@ class Worker:
         lanes = min(lanes, len(places))
         running = self._engine.LaneGroup([c.configs[run] for c, run in places], lanes=lanes)
         going, ended = set(candidates), set[int]()
+        away = False  # the database is, and we are asked to stop
 
-        def end(candidate: Candidate) -> list[int]:
+        def end(candidate: Candidate, how: Callable[[int], None]) -> list[int]:
             """Free a candidate's lanes."""
             going.discard(candidate)
             mine = [lane for lane, (other, _) in enumerate(places) if other is candidate]
             for lane in mine:
                 if lane not in ended:
-                    running.prune(lane)
+                    how(lane)
                     ended.add(lane)
             return mine
 
-        def leave(candidate: Candidate) -> None:
+        def leave(candidate: Candidate, how: Callable[[int], None] = running.prune) -> None:
             """Free a candidate's lanes, and let the next one have them."""
-            mine = end(candidate)
+            mine = end(candidate, how)
             while not self.stop() and (new := following()):
                 going.add(new)
                 try:
@@ -173,32 +201,41 @@ class Worker:
                         ended.discard(lane)
                     return
                 except UserError as error:
-                    end(new)
+                    end(new, running.prune)
                     self._fail(new.trial, str(error))
+
+        def take(event: Any, candidate: Candidate, run: int) -> None:
+            """Do what an event asks for."""
+            if isinstance(event, Reported):
+                candidate.reports.setdefault(event.step, {})[run] = event.metrics
+                if self._should_prune(candidate, event.step):
+                    self.study.prune(candidate.trial)
+                    self._log(candidate.trial, f"pruned at step {event.step}")
+                    leave(candidate)
+            elif isinstance(event, Finished):
+                candidate.results[run] = event.result
+                ended.add(event.lane)
+                if len(candidate.results) == len(candidate.configs):
+                    self._complete(candidate)
+                    leave(candidate)
+            elif isinstance(event, Failed):
+                ended.add(event.lane)
+                self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
+                leave(candidate)
 
         try:
             for event in running.run(self.stop):
                 candidate, run = places[event.lane]
-                if candidate not in going:
+                if candidate not in going or away:
                     continue
-                if isinstance(event, self._engine.Reported):
-                    candidate.reports.setdefault(event.step, {})[run] = event.metrics
-                    if self._should_prune(candidate, event.step):
-                        self.study.prune(candidate.trial)
-                        self._log(candidate.trial, f"pruned at step {event.step}")
-                        leave(candidate)
-                elif isinstance(event, self._engine.Finished):
-                    candidate.results[run] = event.result
-                    ended.add(event.lane)
-                    if len(candidate.results) == len(candidate.configs):
-                        self._complete(candidate)
-                        leave(candidate)
-                elif isinstance(event, self._engine.Failed):
-                    ended.add(event.lane)
-                    self._fail(candidate.trial, f"seed {candidate.configs[run].seed}: {event.reason}")
-                    leave(candidate)
-        except Lost:
-            raise
+                try:
+                    take(event, candidate, run)
+                except Lost as error:
+                    self._log(candidate.trial, f"left by {self.study.worker}: {error}")
+                    leave(candidate, running.drop)
+                except Unreachable as error:
+                    away = True  # what trains is saved all the same
+                    self.say(str(error))
         except Exception as error:
             if self.settings.lanes == "auto" and lanes > 1 and _too_many(error):
                 self._lanes[key] = max(1, lanes // 2)
@@ -244,8 +281,12 @@ class Worker:
         self._log(candidate.trial, f"complete: {said}")
 
     def _fail(self, trial: Any, reason: str, details: str = "") -> None:
-        self._log(trial, f"failed: {reason}\n{details}".rstrip())
-        self.study.fail(trial, reason)
+        try:
+            self.study.fail(trial, reason)
+        except Lost as error:
+            self._log(trial, f"left by {self.study.worker}: {error}")
+        else:
+            self._log(trial, f"failed: {reason}\n{details}".rstrip())
 
     def _log(self, trial: Any, text: str) -> None:
         """Write to the candidate's own log, and say the first line."""

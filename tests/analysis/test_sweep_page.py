@@ -99,3 +99,10 @@ def test_a_single_value_has_no_interval():
     with pytest.raises(ValueError, match="at least two"):
         statistics.mean_interval([1.0])
     assert sweep_page.interval_text(SCORE, [0.9]) is None
+
+
+def test_places_are_told_as_people_read_them():
+    assert Axis("macs").text(4736.4) == "4,736"
+    assert Axis("macs", log=True).text(6) == "1,000,000"
+    assert Axis("learning_rate", log=True).text(-5) == "1e-05"
+    assert Axis("augment", options=("", "flip")).text(0) == "(none)"

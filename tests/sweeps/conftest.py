@@ -31,9 +31,9 @@ def open_study(folder):
         settings = Settings(**{"search": ("learning_rate=log(1e-3,1)",), "trials": 8, **choices})
         base = base or Config(workdir=str(folder.path), model="mlp")
         folder.write(settings, base)
-        storage = Storage(folder.storage(settings), settings.heartbeat)
+        storage = Storage(folder.storage(settings))
         opened.append(storage)
-        return Study(storage, folder.study(settings), settings, base, worker=worker)
+        return Study(storage, folder.study(settings), settings, base, worker=worker, lives=folder.lives)
 
     yield open_study
     for storage in opened:

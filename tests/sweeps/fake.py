@@ -8,17 +8,28 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jaxcnn.engine.loop import Result
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.errors import UserError
 from jaxcnn.files import write_atomically
-from jaxcnn.sweeps.group import Failed, Finished, Reported, Stopped
+from jaxcnn.sweeps.events import Failed, Finished, Reported, Stopped
 
-__all__ = ["Failed", "Finished", "LaneGroup", "Reported", "Stopped", "choose_lanes", "static_key"]
 STEPS = 4  # validations of a run
+
+
+@dataclass
+class Result:
+    """As :class:`jaxcnn.engine.diary.Result`, whose module brings JAX: these processes start quickly."""
+
+    steps: int
+    best_step: int
+    validation_accuracy: float
+    test_accuracy: float
+    test_loss: float
+    test_correct: int
+    test_count: int
 
 
 class Program:
@@ -66,6 +77,8 @@ class LaneGroup:
     def prune(self, lane):
         assert lane in self._steps, "only a lane that trains is pruned"
         del self._steps[lane]
+
+    drop = prune
 
     def refill(self, lane, config):
         assert lane not in self._steps, "only a lane that ended is refilled"
@@ -115,9 +128,10 @@ class LaneGroup:
 
 
 def main():
-    """A worker's process that trains nothing."""
-    from jaxcnn.sweeps import process, worker
+    """A worker's process that trains nothing, and waits for nothing long."""
+    from jaxcnn.sweeps import process, storage, worker
 
+    worker.IDLE, storage.GRACE = 0.1, 0.5
     worker.Worker.__init__.__kwdefaults__.update(engine=sys.modules["tests.sweeps.fake"], program=Program)
     return process.main(sys.argv[1:])
 

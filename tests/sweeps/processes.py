@@ -16,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys
 from jaxcnn import cli, sweep
-from jaxcnn.sweeps import launchers, settings, start
+from jaxcnn.sweeps import launchers, settings, start, supervisor
+supervisor.LOOK = 0.1
 launchers.command = lambda folder, name: [
     sys.executable, "-m", "tests.sweeps.fake", str(folder.path.absolute()), name
 ]
 start.check = lambda text: None
+start.write_page = lambda folder: folder.report
 settings.define_flags()
 cli.run(sweep.main, lambda: sweep.USAGE)
 """
@@ -76,7 +78,7 @@ def end_all():
 def read_trials(folder):
     """The study's candidates, from outside."""
     settings, base = folder.read()
-    storage = Storage(folder.storage(settings), settings.heartbeat)
+    storage = Storage(folder.storage(settings))
     try:
         return Study(storage, folder.study(settings), settings, base).trials()
     finally:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -231,16 +232,14 @@ def test_a_pruned_lane_is_marked_and_another_takes_its_place(together, tmp_path)
 
 def test_many_steps_a_call_are_the_same_steps(tmp_path, monkeypatch):
     """As on accelerators: calls of eight steps, where runs are of different age and twelve steps long."""
+    mine, single = (configs(tmp_path / place, varied=VARIED[:3]) for place in ("lanes", "alone"))
+    train(mine[1:2], lanes=1, stop=stop_after(3))
     monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 8)
-    mine, single = configs(tmp_path / "lanes"), configs(tmp_path / "alone")
     for config in single:
         loop.run(config)
-    train(mine[:2], lanes=2, stop=stop_after(1))
-    assert all((c.folder() / "checkpoints" / "8").exists() for c in mine[:2])
-    monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 1)
-    train(mine[2:3], lanes=1, stop=stop_after(3))
-    monkeypatch.setattr(Job, "steps_per_call", lambda job, feed: 8)
-    train(mine, lanes=4)
+    train(mine, lanes=3, stop=stop_after(1))
+    assert all((config.folder() / "checkpoints" / "8").exists() for config in mine)
+    train(mine, lanes=3)
     for lane, other in zip(mine, single, strict=True):
         assert_close(lane, other)
         assert [row["step"] for row in rows(lane, "validation")] == [8, 12]
@@ -248,7 +247,7 @@ def test_many_steps_a_call_are_the_same_steps(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_convolutions_norms_and_dropped_paths_are_lanes_too(tmp_path):
-    base = replace(BASE, model="resnet8(num_filters=4, drop_path=0.1)", steps=8)
+    base = replace(BASE, model="resnet8(num_filters=4, drop_path=0.1)", steps=2)  # before a ReLU flips
     varied = [{"seed": 1}, {"seed": 2, "model": "resnet8(num_filters=4, drop_path=0.4)"}]
     mine, single = configs(tmp_path / "lanes", base, varied), configs(tmp_path / "alone", base, varied)
     train(mine, lanes=2)
@@ -346,10 +345,13 @@ def test_auto_stops_where_more_lanes_are_no_faster(monkeypatch):
         tried.append(program.width)
         return speeds[program.width]
 
+    program = lambda job, feed, width: SimpleNamespace(width=width, bytes=2**width)  # noqa: E731
+    monkeypatch.setattr("jaxcnn.sweeps.lane_program.Program", program)
     monkeypatch.setattr("jaxcnn.sweeps.lane_program.steps_per_second", measure)
     assert group.choose_lanes(BASE, 16) == 4
     assert tried == [1, 2, 4, 8]
     assert group.choose_lanes(BASE, 3) == 2
+    assert group.choose_lanes(BASE, 16, memory=4) == 2
     assert group.choose_lanes(BASE, 16, memory=1) == 1
 
 

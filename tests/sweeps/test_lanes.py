@@ -76,3 +76,25 @@ def test_one_compilation_for_all_pieces():
 def test_wrong_columns_are_named(rows, most, expected):
     with pytest.raises(ValueError, match=expected):
         lanes(lambda **row: row, rows, most=most)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x if x > 0 else -x,
+        lambda x: sum(1.0 for _ in range(x)),
+        lambda x: jnp.ones(x),
+        lambda x: np.sqrt(x),
+        lambda x: float(x),
+    ],
+    ids=["branch", "count", "size", "numpy", "float"],
+)
+def test_what_must_be_known_to_compile_is_no_lane(function):
+    with pytest.raises(ValueError, match=r"a number of its lane .*: decide by jnp.where") as caught:
+        lanes(function, {"x": [1, 2]})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_with_the_function_itself_is_told_as_it_is():
+    with pytest.raises(TypeError, match="positional argument"):
+        lanes(lambda x: jnp.sin(), {"x": [1.0]})

@@ -39,7 +39,7 @@ def cluster(tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), "FAKE_SECONDS": "0.2"},
     )
 
     def kill():
@@ -54,8 +54,8 @@ def cluster(tmp_path):
 
 def test_a_sweep_survives_the_loss_of_a_node(folder, cluster):
     address, kill = cluster
-    words = ("--launcher=ray", f"--ray_address={address}", "--trials=10", "--heartbeat=2")
-    parent = start_parent(folder, *words, seconds=0.5)
+    words = ("--launcher=ray", f"--ray_address={address}", "--trials=8", "--heartbeat=2")
+    parent = start_parent(folder, *words)
 
     def workers():
         """Those that have taken a candidate, on whichever node."""
@@ -68,7 +68,7 @@ def test_a_sweep_survives_the_loss_of_a_node(folder, cluster):
     assert parent.returncode == 0, out
     assert "2 workers" in out
     assert "died (its node is gone)" in out
-    check_every_candidate_ended_once(folder, 10, interruptions=1)
+    check_every_candidate_ended_once(folder, 8, interruptions=1)
 
 
 def test_no_cluster_is_answered_in_one_line(folder):

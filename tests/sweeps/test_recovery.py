@@ -67,7 +67,7 @@ def test_everything_killed_at_once(folder):
     for pid in (parent.pid, *pids(folder).values()):
         os.kill(pid, signal.SIGKILL)
     parent.wait()
-    again = start_parent(folder, "--workers=1", "--trials=8", "--heartbeat=1")
+    again = start_parent(folder, "--workers=1", "--trials=8")
     out, _ = again.communicate(timeout=400)
     assert again.returncode == 0, out
     check_every_candidate_ended_once(folder, 8, interruptions=2)
@@ -116,6 +116,14 @@ def test_only_one_parent_works_in_a_folder(folder):
     out, _ = second.communicate(timeout=400)
     assert second.returncode == 2
     assert "is under way in another process; to add a worker to it use --launcher=none" in out
+    before = folder.flags.read_text()
+    other = start_parent(folder, "--launcher=none", "--trials=9", "--pruner=median")
+    out, _ = other.communicate(timeout=400)
+    assert other.returncode == 2
+    assert re.search(
+        r"error: .* is at work here with other settings \(--trials: 4 -> 9; --pruner: none -> median\)", out
+    ), out
+    assert folder.flags.read_text() == before
     helper = start_worker(folder, "helper", seconds=0.2)
     out, _ = first.communicate(timeout=400)
     assert first.returncode == 0, out

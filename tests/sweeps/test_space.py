@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
 from jaxcnn.sweeps import folder, settings
+from jaxcnn.sweeps.anchor import anchor
+from jaxcnn.sweeps.launchers import _check_shared
 from jaxcnn.sweeps.settings import Settings
 from jaxcnn.sweeps.space import Parameter, Space
 
@@ -66,6 +70,7 @@ def test_a_space_round_trips_through_a_flagfile(tmp_path_factory, lines):
         ("optimizer=choice('sgd',' ')", "expected a name, which ' ' is not"),
         ("seed=int(0,9)", "expected --seeds=3"),
         ("workdir=choice('a','b')", "does not change what is trained"),
+        ("full=choice(0,1)", "--full leaves no validation split to judge candidates by"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(line, expected):
@@ -131,3 +136,39 @@ def test_distributions_draw_what_the_field_holds():
         assert drawn["epochs"] in (1, 5, 9)
         assert 1e-3 <= drawn["learning_rate"] <= 1
         assert 16 <= drawn["batch_size"] <= 256
+
+
+def test_relative_paths_are_those_of_the_folder_of_the_command(tmp_path, monkeypatch):
+    (tmp_path / "sets" / "mine").mkdir(parents=True)
+    (tmp_path / "sets" / "mine" / "dataset_info.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    search = ("init_from=choice('a.pth','/b.pth')", "dataset=choice('digits','sets/mine','./other')")
+    asked = (
+        Settings(search=search, storage="sqlite:///db/studies.db"),
+        Config(workdir="runs/x", data_dir="~/d"),
+    )
+    settings_there, base = anchor(*asked)
+    here, home = str(tmp_path), str(Path.home())
+    assert settings_there.search == (
+        f"init_from=choice('{here}/a.pth','/b.pth')",
+        f"dataset=choice('digits','{here}/sets/mine','{here}/other')",
+    )
+    assert settings_there.storage == f"sqlite:///{here}/db/studies.db"
+    assert (base.workdir, base.data_dir, base.init_from) == (f"{here}/runs/x", f"{home}/d", "")
+    monkeypatch.chdir("/")
+    assert anchor(settings_there, base) == (settings_there, base)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "postgresql://me:p%40ss@host/db", "sqlite://", "sqlite:///:memory:", "?"]
+)
+def test_databases_that_are_no_files_stay_as_they_are(url):
+    asked = Settings(search=("momentum=choice(0,0.9)",), storage=url)
+    assert anchor(asked, Config())[0].storage == url
+
+
+def test_one_sqlite_file_is_not_for_several_machines():
+    _check_shared("postgresql://me@host/db", {"other"})
+    _check_shared("sqlite:////shared/study.db", {os.uname().nodename})
+    with pytest.raises(UserError, match="SQLite is for one machine, and the cluster has other too"):
+        _check_shared("sqlite:////shared/study.db", {os.uname().nodename, "other"})

@@ -1,16 +1,18 @@
 """The study: every candidate ends exactly once, whoever asks, dies or comes back."""
 
 import math
-import sqlite3
 import statistics
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
+from jaxcnn.sweeps.folder import worker_name
+from jaxcnn.sweeps.pulse import LOOKS
 from jaxcnn.sweeps.settings import SAMPLERS
 from jaxcnn.sweeps.study import DEATHS, REASON, Lost
 
@@ -76,19 +78,15 @@ def test_the_same_seed_draws_the_same_candidates_whoever_asks(open_study, tmp_pa
 
 
 def test_many_workers_ask_for_each_candidate_once(open_study):
-    numbers = []
+    studies, numbers = [open_study(worker=name, trials=30) for name in "abc"], []
 
-    def work(name):
-        study = open_study(worker=name, trials=30)
+    def work(study):
         while trial := study.ask():
             numbers.append(trial.number)
             study.complete(trial, [0.5], {})
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(work, studies))
     assert sorted(numbers) == list(range(30))
 
 
@@ -113,32 +111,67 @@ def test_a_dead_workers_candidates_go_on(open_study):
 
 
 def test_a_silent_workers_candidates_go_on_and_it_learns_that_they_are_lost(open_study):
-    silent, other = open_study("silent", heartbeat=1), open_study("other", heartbeat=1)
+    silent, other = open_study("silent"), open_study("other")
     trial = silent.ask()
-    silence(silent, trial)
+    for _ in range(LOOKS + 1):
+        other.beat()
     again = other.ask()
     assert again.number == trial.number
     with pytest.raises(Lost, match="candidate 0 is other's now"):
+        silent.report(trial, 50, 0.1)
+    with pytest.raises(Lost, match="candidate 0 is other's now"):
         silent.complete(trial, [0.1], {})
+    silent.give_back()
     other.complete(again, [0.9], {})
     assert other.trials()[0].values == [0.9]
+    assert not other.trials()[0].intermediate_values
 
 
-def silence(study, trial):
-    """Set a candidate's last sign of life an hour back."""
-    url = study._storage.optuna.engine.url
-    with sqlite3.connect(url.database) as connection:
-        connection.execute(
-            "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour') WHERE trial_id = ?",
-            (trial._trial_id,),
-        )
+def test_after_a_common_silence_nobody_takes_what_another_has(open_study):
+    """Two workers on a laptop that sleeps at night, whatever its clock says: the first to wake is patient."""
+    early, late = open_study("early"), open_study("late")
+    mine = late.ask()
+    for _ in range(LOOKS - 1):  # of this night, or of several
+        early.beat()
+    late.beat()
+    for _ in range(LOOKS):
+        early.beat()
+    assert early.ask().number == 1
+    assert not late.report(mine, 50, 0.5)
+
+
+def test_who_is_given_up_wrongly_goes_on_unless_another_was_quicker(open_study):
+    living, other = open_study("living"), open_study("other")
+    kept, taken = living.ask(), living.ask()
+    other.take_back(["living"])
+    assert states(other) == {"WAITING": 2}
+    assert not living.report(taken, 25, 0.5)
+    assert other.ask().number == kept.number  # the first that waits
+    with pytest.raises(Lost):
+        living.report(kept, 25, 0.5)
+    living.complete(taken, [0.7], {})
+    assert states(other) == {"RUNNING": 1, "COMPLETE": 1}
+
+
+def test_what_a_process_here_shows_counts_for_more_than_silence(open_study, folder):
+    asking, dead = open_study("asking"), worker_name(0)
+    folder.write(asking.settings, asking.base)
+    with folder.presence(dead):
+        number = open_study(dead).ask().number
+        for _ in range(LOOKS + 1):
+            asking.beat()
+        asking.take_back([dead])
+        assert states(asking) == {"RUNNING": 1}
+    (folder.workers / f"{dead}.lock").write_text("")  # as one leaves it who is killed
+    assert asking.ask().number == number
 
 
 def test_a_worker_that_dies_while_it_draws_leaves_nothing_behind(open_study, monkeypatch):
     study, other = open_study("dead"), open_study("other")
-    monkeypatch.setattr(study._storage.optuna, "record_heartbeat", lambda _: 1 / 0)
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         study.ask()
+    monkeypatch.undo()
     assert states(other) == {"RUNNING": 1}
     assert [other.ask().number, other.ask().number] == [0, 1]
 
@@ -180,7 +213,7 @@ def test_an_objective_that_is_no_number_is_a_failure(open_study):
 
 @pytest.mark.parametrize("pruner", ["asha", "hyperband"])
 def test_halving_ends_bad_candidates_and_keeps_the_best(open_study, pruner):
-    study = open_study(pruner=pruner, trials=16, heartbeat=100)
+    study = open_study(pruner=pruner, trials=16)
     trials = {value: study.ask() for value in range(16, 0, -1)}  # the best first: who comes first is kept
     for percent in (6, 25, 50):
         for value, trial in list(trials.items()):

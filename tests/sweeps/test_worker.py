@@ -82,6 +82,23 @@ def test_candidates_of_several_programs_go_in_groups(work, folder):
     assert len(groups) < 8  # most candidates came in where another had ended
 
 
+def test_a_worker_leaves_the_others_their_share(work, folder):
+    widths = []
+
+    class Counting(fake.LaneGroup):
+        def __init__(self, configs, *, lanes):
+            widths.append(lanes)
+            super().__init__(configs, lanes=lanes)
+
+    engine = type("Engine", (), {**vars(fake), "LaneGroup": Counting})
+    engine.static_key, engine.choose_lanes = staticmethod(fake.static_key), staticmethod(fake.choose_lanes)
+    folder.workers.mkdir(parents=True)
+    with folder.presence("here-0-a"), folder.presence("here-1-b"), folder.presence("here-parent-c"):
+        study = work(search=("learning_rate=log(1e-3,0.5)",), lanes="16", trials=10, engine=engine)
+    assert states(study) == {"COMPLETE": 10}
+    assert widths[0] == 6  # the one that it has, and half of the nine that nobody has
+
+
 def test_costs_are_objectives(work):
     search = ("learning_rate=log(1e-3,0.5)", "model=choice('mlp','lenet5')")
     study = work(search=search, objective="val_accuracy,macs,parameters", sampler="random")
@@ -182,6 +199,31 @@ def test_a_stopped_worker_gives_back_and_another_goes_on_from_the_checkpoints(wo
         for seed in (0, 1):
             assert steps(folder, trial.number, seed) == ALL_STEPS  # no step was taken twice
     assert len({json.dumps(trial.params) for trial in done.trials()}) == 6
+
+
+def test_a_worker_goes_on_with_the_rest_when_a_candidate_was_taken_from_it(work, folder, open_study):
+    """It was given up while it lived, as after a long pause; another worker ended one of its four."""
+    rates = {"search": ("learning_rate=choice(0.1,0.2,0.3,0.4)",), "sampler": "grid", "trials": 4}
+    thief = open_study("thief", **rates)
+    stolen = []
+
+    class Paused(fake.LaneGroup):
+        def _take(self, lane, step):
+            if step == 3 and not stolen:
+                thief.take_back(["w"])
+                stolen.append(thief.ask())
+                thief.complete(stolen[0], [0.5], {})
+            return super()._take(lane, step)
+
+    engine = type("Engine", (), {**vars(fake), "LaneGroup": Paused})
+    engine.static_key, engine.choose_lanes = staticmethod(fake.static_key), staticmethod(fake.choose_lanes)
+    study = work(**rates, lanes="4", engine=engine)
+    assert states(study) == {"COMPLETE": 4}
+    assert study.trials()[stolen[0].number].values == [0.5]
+    assert steps(folder, stolen[0].number) == ALL_STEPS[:3]
+    assert f"left by w: candidate {stolen[0].number} is thief's now" in folder.log(0).read_text()
+    for number in {0, 1, 2, 3} - {stolen[0].number}:
+        assert steps(folder, number) == ALL_STEPS
 
 
 def test_the_worker_stops_when_too_many_have_failed(work):
