@@ -90,6 +90,7 @@ class ConvNeXt(Network):
     """A 4×4 patch stem, four stages of blocks with 2×2 strided convolutions between them, and a head.
 
     Names and defaults are torchvision's: ``convnext_tiny`` has 28,589,128 parameters on 1,000 classes.
+    ``drop_path`` is 0.1 in it, 0.4 in ``convnext_small`` and 0.5 in larger ones; give 0 for timm's default.
     Kernels start truncated normal with deviation 0.02, the scale of each branch at ``layer_scale``. With
     ``drop_path`` the probability grows linearly from 0 to that of the last block.
 
@@ -164,10 +165,12 @@ class ConvNeXt(Network):
         return nn.Dense(features=self.num_classes, dtype=jnp.float32, kernel_init=truncated, name="head")(x)
 
 
-for _name, _stages, _filters in (
-    ("convnext_tiny", (3, 3, 9, 3), (96, 192, 384, 768)),
-    ("convnext_small", (3, 3, 27, 3), (96, 192, 384, 768)),
-    ("convnext_base", (3, 3, 27, 3), (128, 256, 512, 1024)),
-    ("convnext_large", (3, 3, 27, 3), (192, 384, 768, 1536)),
+for _name, _stages, _filters, _drop_path in (
+    ("convnext_tiny", (3, 3, 9, 3), (96, 192, 384, 768), 0.1),
+    ("convnext_small", (3, 3, 27, 3), (96, 192, 384, 768), 0.4),
+    ("convnext_base", (3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
+    ("convnext_large", (3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
 ):
-    register(functools.partial(ConvNeXt, stages=_stages, num_filters=_filters), name=_name)
+    register(
+        functools.partial(ConvNeXt, stages=_stages, num_filters=_filters, drop_path=_drop_path), name=_name
+    )

@@ -82,6 +82,7 @@ TORCH_NAMES = {
         Rule("head/dense", "classifier"),
     ),
 }
+TORCH_OPTIONS = {"timm": {"epsilon": 1e-5, "momentum": 0.9}}
 
 
 @register(name="efficientnet")
@@ -92,6 +93,9 @@ class EfficientNet(Network):
     ``efficientnet_v2_s`` 21,458,488. Convolutions start He normal by fan-out, norms at scale 1 and bias 0,
     gates LeCun normal, the head uniform with variance 1/(3 · classes). With ``drop_path`` the probability
     grows linearly from 0 at the first block.
+
+    B5 to B7 and V2-S have torchvision's ``epsilon=1e-3``, and B5 to B7 its ``momentum=0.99``. Weights of timm
+    go with ``epsilon=1e-5, momentum=0.9`` in all of them.
 
     Attributes:
       num_classes: logits.
@@ -122,6 +126,7 @@ class EfficientNet(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_options = TORCH_OPTIONS
 
     num_classes: int = 1000
     width: float = 1.0

@@ -75,6 +75,10 @@ TORCH_NAMES = {
         Rule("head/dense", "classifier"),
     ),
 }
+TORCH_OPTIONS = {
+    "torchvision": {"epsilon": 1e-3, "momentum": 0.99},
+    "timm": {"epsilon": 1e-5, "momentum": 0.9},
+}
 
 
 @register(name="mobilenet_v3")
@@ -83,8 +87,8 @@ class MobileNetV3(Network):
 
     Names and sizes are torchvision's: ``mobilenet_v3_large`` has 5,483,032 parameters on 1,000 classes,
     ``mobilenet_v3_small`` 2,542,856. Convolutions start He normal by fan-out, norms at scale 1 and bias 0,
-    gates LeCun normal, the dense layers normal with deviation 0.01. Batch normalization adds 0.001 to
-    variances and remembers 0.99 of its statistics, as torchvision's.
+    gates LeCun normal, the dense layers normal with deviation 0.01. Weights of timm go with ``epsilon=1e-5,
+    momentum=0.9``.
 
     Attributes:
       num_classes: logits.
@@ -93,6 +97,7 @@ class MobileNetV3(Network):
       hidden: units of the layer before the scores, of the ``fc`` head.
       dropout: rate before the last layer.
       norm, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the depthwise convolutions.
+      epsilon, momentum: of batch normalization, as in :class:`jaxcnn.nn.BatchNorm`.
       activation, early_activation: of most blocks, and of those at the start marked ``early``.
       head: ``fc``, ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
       drop_path: probability that the last block is left out for an example in training.
@@ -110,6 +115,7 @@ class MobileNetV3(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_options = TORCH_OPTIONS
 
     num_classes: int = 1000
     width: float = 1.0
@@ -120,6 +126,8 @@ class MobileNetV3(Network):
     activation: Choice = "hard_swish"
     early_activation: Choice = "relu"
     conv: Choice = "conv"
+    epsilon: float = 1e-3
+    momentum: float = 0.99
     head: Choice = "fc"
     drop_path: float = 0.0
     dtype: Any = None
@@ -134,7 +142,7 @@ class MobileNetV3(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        norm = choices.tuned(self.norm, epsilon=1e-3, momentum=0.99)
+        norm = choices.tuned(self.norm, epsilon=self.epsilon, momentum=self.momentum)
         parts: dict[str, Any] = {"norm": norm, "dtype": self.dtype}
         activation = choices.activation(self.activation)
         x = activation(nn.ConvNorm(divisible(16 * self.width), 3, 2, name="stem", **parts)(x, train=train))

@@ -22,6 +22,7 @@ class Network(linen.Module):
       torch_names: what its numbers are called in torchvision and timm, see :mod:`jaxcnn.models.torch_names`.
       torch_spare: how keys begin that may be left over there: auxiliary heads, which published files hold
         also where the network is built without.
+      torch_options: by library the arguments that its weights go with, where they are not our defaults.
       least_size: pixels on each axis below which it treats an image differently.
       auxiliary: modules that return logits too, each with the weight of its loss in training.
 
@@ -37,6 +38,7 @@ class Network(linen.Module):
 
     torch_names: ClassVar[Mapping[str, Sequence[Rule]]] = {}
     torch_spare: ClassVar[tuple[str, ...]] = ()
+    torch_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     least_size: ClassVar[int] = 1
 
     @property

@@ -22,7 +22,7 @@ class R3D(ResNet):
     """A residual network of three axes, for videos (n, time, height, width, channels).
 
     Its stem is a 3×7×7 convolution that halves height and width alone, without pooling. ``r3d_18`` is
-    torchvision's: 33,371,472 parameters on the 400 classes of Kinetics. For initialization see
+    torchvision's, on the 400 classes of Kinetics: 33,371,472 parameters. For initialization see
     :class:`jaxcnn.models.residual.ResidualNetwork`.
 
     Attributes: those of :class:`jaxcnn.models.ResNet`.
@@ -42,6 +42,7 @@ class R3D(ResNet):
 
     torch_names = TORCH_NAMES
 
+    num_classes: int = 400
     stem: str = "video"
 
 

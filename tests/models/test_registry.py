@@ -20,7 +20,6 @@ def clean(monkeypatch):
         ("resnet2O", r"model 'resnet2O' is unknown; did you mean .*resnet20"),
         ("zzz", r"model 'zzz' is unknown; known: .*lenet5"),
         ("resnet20(num_filter=3)", r"'resnet20' has no argument 'num_filter'; did you mean num_filters"),
-        ("resnet20(depth=8)", r"'resnet20' has no argument 'depth'"),
         ("resnet20(name='x')", r"'resnet20' has no argument 'name'"),
         ("resnet20(32)", r"write arguments by name"),
         ("resnet20(num_filters=-3)", r"num_filters=-3: expected 1 or more"),
@@ -102,6 +101,13 @@ def test_functions_and_classes_register_once():
         pass
 
     assert models.create("other(features=3)") == Tiny(3)
+
+
+def test_what_a_name_sets_is_a_default_like_others():
+    assert models.create("vgg11_bn").norm == "batch"
+    assert models.create("vgg11_bn(norm='group')", num_classes=1000) == models.create("vgg11(norm='group')")
+    assert models.arguments_of("resnet50d")["stem"] == "deep"
+    assert models.create("resnet50d(stem='cifar', shortcut='projection')").stem == "cifar"
 
 
 @pytest.mark.usefixtures("clean")

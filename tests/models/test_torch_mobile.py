@@ -125,6 +125,23 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "make", "layout"),
+    [
+        (f"mobilenet_v3_small(stages={V3}, hidden=32)", _mobilenet_v3, "torchvision"),
+        ("mobilenet_v3_small(epsilon=1e-5, momentum=0.9)", _mobilenet_v3_of_timm, "timm"),
+        (f"efficientnet_v2_s(stages={V2}, last=64)", _efficientnet_v2, "torchvision"),
+        (
+            "efficientnet_v2_s(width=0.5, depth=0.2, last=640, epsilon=1e-5)",
+            _efficientnet_v2_of_timm,
+            "timm",
+        ),
+    ],
+)
+def test_arguments_alone_make_either_library(text, make, layout):
+    assert_parity(text, make(), layout, IMAGES, training=False, num_classes=7)
+
+
 @pytest.mark.parametrize("text", CASES)
 def test_networks_are_torchs(text):
     make, layout, shape, options = CASES[text]
