@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.masking import AtLeast
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
-from jaxcnn.ops import geometry
 
 
 def _uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
@@ -25,7 +25,7 @@ class TextCNN(Network):
     """Convolutions of several widths over a sequence, the maximum of each feature over time, and a head.
 
     Sequences are embedded already, (n, length, channels), or tokens (n, length) of ``vocabulary`` kinds, for
-    which it learns vectors. Any length fits; one shorter than the widest convolution is centred in zeros.
+    which it learns vectors. Any length fits; one shorter than the widest convolution has zeros behind it.
     Vectors start uniform between −0.25 and 0.25 as the paper's do, convolutions He normal by fan-out, the
     dense layer LeCun normal, biases at zero.
 
@@ -71,9 +71,9 @@ class TextCNN(Network):
             arguments.whole("vocabulary", self.vocabulary)
         super().__post_init__()
 
-    @property
-    def least_size(self) -> int:  # type: ignore[override]
-        return max(self.widths)
+    @linen.nowrap
+    def places(self, x: jax.Array) -> tuple[int, ...]:
+        return x.shape if self.vocabulary is not None else x.shape[:-1]
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
@@ -86,13 +86,13 @@ class TextCNN(Network):
                 f"vocabulary={self.vocabulary}: expected sequences (n, length, channels), or tokens (n, "
                 f"length) with a vocabulary; not {x.shape}"
             )
-        margin = geometry.centre_padding(x.shape[1], max(self.widths))
+        x = AtLeast(max(self.widths), name="at_least")(x)
         found = []
         for width in self.widths:
             conv = nn.ConvNorm(
                 self.num_filters,
                 width,
-                padding=(margin,),
+                padding="VALID",
                 norm=self.norm,
                 conv=self.conv,
                 dtype=self.dtype,
