@@ -5,6 +5,7 @@ import functools
 from jaxcnn.models.registry import register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.torch_names import Rule
+from jaxcnn.nn.choices import Choice
 
 TORCH_NAMES: dict[str, tuple[Rule, ...]] = {
     "torchvision": (
@@ -18,7 +19,7 @@ TORCH_NAMES: dict[str, tuple[Rule, ...]] = {
 
 
 @register(name="r3d")
-class R3D(ResNet):
+class R3D(ResNet, kw_only=True):
     """A residual network of three axes, for videos (n, time, height, width, channels).
 
     Its stem is a 3×7×7 convolution that halves height and width alone, without pooling. ``r3d_18`` is
@@ -43,7 +44,7 @@ class R3D(ResNet):
     torch_names = TORCH_NAMES
 
     num_classes: int = 400
-    stem: str = "video"
+    stem: Choice = "video"
 
 
 register(functools.partial(R3D, stages=(2, 2, 2, 2), block="basic"), name="r3d_18")

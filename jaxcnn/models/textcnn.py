@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.chain import scaled
 from jaxcnn.models.masking import AtLeast
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
@@ -35,6 +36,7 @@ class TextCNN(Network):
       num_classes: logits.
       widths: words that each convolution sees.
       num_filters: features of each width.
+      width: multiplies them.
       vocabulary: kinds of tokens; None where sequences are embedded already.
       embedding: channels of a token's vector.
       dropout: rate before the dense layer.
@@ -54,6 +56,7 @@ class TextCNN(Network):
     num_classes: int = 2
     widths: Sequence[int] = (3, 4, 5)
     num_filters: int = 100
+    width: float = 1.0
     vocabulary: int | None = None
     embedding: int = 300
     dropout: float = 0.5
@@ -90,7 +93,7 @@ class TextCNN(Network):
         found = []
         for width in self.widths:
             conv = nn.ConvNorm(
-                self.num_filters,
+                scaled(self.num_filters, self.width),
                 width,
                 padding="VALID",
                 norm=self.norm,

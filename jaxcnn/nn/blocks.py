@@ -133,8 +133,7 @@ class ResidualBlock(nn.Module):
         choices.order(self.order)
         activation, active = choices.activation(self.activation), x
         if self.order == "pre":
-            norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
-            active = activation(x if norm is None else norm(x, train=train))
+            active = activation(choices.normalized(self.norm, x, train, dtype=self.dtype, name="norm"))
         branch = self.branch(active, train)
         gate = choices.gate(self.gate, dtype=self.dtype, name="gate")
         branch = branch if gate is None else gate(branch, train=train)

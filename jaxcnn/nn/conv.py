@@ -108,13 +108,18 @@ class Conv(WindowOwner):
     groups: int = 1
     lowering: str = "auto"
 
+    @nn.nowrap
+    def split(self, channels: int) -> int:
+        """Groups for so many channels."""
+        return self.groups
+
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        taps, groups = self.taps(x), self.split(x.shape[-1])
+        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
+        shape = (*taps, x.shape[-1] // groups, self.features)
         arrays = self.own(x, {"kernel": shape}, (self.features,))
-        return ops.conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
+        return ops.conv(*arrays, **self.window(), groups=groups, lowering=self.lowering)
 
 
 class ShuffledConv(WindowOwner):

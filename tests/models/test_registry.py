@@ -28,7 +28,7 @@ def clean(monkeypatch):
         ("resnet20(num_filters=1.5)", r"num_filters=1.5: expected a whole number"),
         ("resnet20(num_filters=True)", r"num_filters=True: expected a whole number"),
         ("resnet20(norm='batsh')", r"norm='batsh' is unknown; did you mean batch\?"),
-        ("resnet20(norm=None)", r"norm=None: expected one of batch, group, instance, layer, none"),
+        ("resnet20(norm=None)", r"norm=None: expected one of batch, channel, group, instance, layer, none"),
         ("resnet20(activation='rellu')", r"activation='rellu' is unknown; did you mean .*relu"),
         ("resnet20(conv='c')", r"conv='c' is unknown"),
         ("resnet20(head='flat')", r"head='flat' is unknown; did you mean .*flatten\?"),

@@ -173,7 +173,7 @@ def test_one_set_of_parameters_fits_every_size(text):
         ("resnet18(gate='squeeze')", "gate='squeeze' is unknown"),
         ("resnet18(stem='photo')", "stem='photo' is unknown"),
         ("resnet(stages=0)", "stages[0]=0: expected 1 or more"),
-        ("resnet(block='basic', groups=2)", "groups=2, width=1.0: basic blocks have neither"),
+        ("resnet(block='basic', groups=2)", "groups=2, width_per_group=64: basic blocks have neither"),
         ("resnet_cifar(depth=22, block='bottleneck')", "depth=22: expected 9n + 2, e.g. 11, 29, 164"),
     ],
 )

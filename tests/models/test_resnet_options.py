@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcnn import models
+from jaxcnn import models, nn
 from jaxcnn.errors import UserError
 from jaxcnn.nn import choices
 from tests.models import family
@@ -48,6 +48,19 @@ def test_every_convolution_fits_everywhere(conv):
     for spatial in [(33,), (17, 20), (9, 10, 8)]:
         y, _ = jax.eval_shape(model.init_with_output, family.KEY, family.spec((2, *spatial, 2)))
         assert y.shape == (2, 3)
+
+
+def test_a_depthwise_network_has_as_many_groups_as_divide():
+    """3 to 4 channels in one, 4 to 4 in four, 4 to 10 in two; 1×1 in one."""
+    model = models.create("resnet(stages=[1], num_filters=4, stem='cifar', conv='depthwise')")
+    params = jax.eval_shape(model.init, family.KEY, family.spec((1, 8, 8, 3)))["params"]
+    assert params["stem"]["conv"]["kernel"].shape == (3, 3, 3, 4)
+    assert params["stage1_block1"]["conv1"]["conv"]["kernel"].shape == (3, 3, 1, 4)
+    x = jax.random.normal(family.KEY, (1, 6, 5, 4))
+    for features, taps, groups in ((10, 3, 2), (8, 3, 4), (8, 1, 1)):
+        layer, plain = choices.conv("depthwise")(features, taps), nn.Conv(features, taps, groups=groups)
+        y, variables = plain.init_with_output(family.KEY, x)
+        np.testing.assert_array_equal(layer.apply(variables, x), y)
 
 
 def test_a_separable_convolution_has_no_groups():

@@ -157,10 +157,10 @@ def test_norms_do_what_their_names_say(norm):
         else module.apply(module.init(KEY, x), x, train=True, mutable=["batch_stats"])[0]
     )
     grouped = y.reshape(4, 36, 2, 8)
-    axes = {"batch": (0, 1), "instance": (1,), "group": (1, 3), "layer": (1, 2, 3)}[norm]
+    axes = {"batch": (0, 1), "channel": (2, 3), "instance": (1,), "group": (1, 3), "layer": (1, 2, 3)}[norm]
     np.testing.assert_allclose(grouped.mean(axes), 0, atol=1e-5)
     np.testing.assert_allclose(grouped.var(axes), 1, rtol=1e-3)
-    wider = {"batch": (1,), "instance": None, "group": (1,), "layer": (1, 3)}[norm]
+    wider = {"batch": (1,), "channel": (3,), "instance": None, "group": (1,), "layer": (1, 3)}[norm]
     if wider:  # and no fewer values share them
         assert np.abs(grouped.mean(wider)).max() > 1e-2
 
