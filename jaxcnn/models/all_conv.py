@@ -43,6 +43,8 @@ class AllConv(ConvNet, kw_only=True):
       (2, 5)
     """
 
+    input_shape = (32, 32, 3)
+
     num_classes: int = 10
     num_filters: Sequence[int] = (96, 192)
     norm: Choice = "none"

@@ -79,6 +79,8 @@ class CapsNet(Network):
       ((2, 5), ['decoder', 'digit', 'primary', 'stem'])
     """
 
+    input_shape = (28, 28, 1)
+
     num_classes: int = 10
     num_filters: int = 256
     width: float = 1.0

@@ -45,6 +45,9 @@ V2_S = (
     Stage(False, 6, 3, 2, 256, 15),
 )
 
+SIZES = {1.1: 240, 1.2: 260, 1.4: 300, 1.8: 380, 2.2: 456, 2.6: 528, 3.1: 600}
+"""Pixels of the papers' images, by depth; 224 for others, and 384 for V2-S."""
+
 DROPOUT = ((1.0, 0.2), (1.1, 0.3), (1.4, 0.4), (1.8, 0.5))
 """Rates of the papers' networks, from each width on."""
 
@@ -138,6 +141,11 @@ class EfficientNet(MobileNetwork, kw_only=True):
             arguments.whole("last", self.last)
         arguments.rows("stages", self.stages, Stage)
         super().__post_init__()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        size = 384 if self.stages == V2_S else SIZES.get(self.depth, 224)
+        return size, size, 3
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:

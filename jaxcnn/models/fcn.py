@@ -62,6 +62,7 @@ class FCN(ResNet, kw_only=True):
 
     torch_names = TORCH_NAMES
     torch_spare = ("aux_classifier.",)
+    input_shape = (520, 520, 3)
 
     num_classes: int = 21
     head: Choice = "fcn"

@@ -136,6 +136,7 @@ class InceptionV3(ConvNet, kw_only=True):
 
     torch_names = TORCH_NAMES
     torch_spare = ("AuxLogits.",)
+    input_shape = (299, 299, 3)
 
     aux_logits: bool = False
     stem: Choice = "inception"

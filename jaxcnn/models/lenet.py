@@ -58,6 +58,7 @@ class LeNet5(ConvNet, kw_only=True):
     """
 
     least_size = SIZE
+    input_shape = (28, 28, 1)
 
     num_classes: int = 10
     connections: str = "full"

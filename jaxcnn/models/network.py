@@ -24,6 +24,7 @@ class Network(linen.Module):
         also where the network is built without.
       torch_options: by library the arguments that its weights go with, where they are not our defaults.
       least_size: pixels on each axis below which it treats an image differently.
+      input_shape: sizes of an input as its authors used it, (*spatial, c).
       auxiliary: modules that return logits too, each with the weight of its loss in training.
 
     Example:
@@ -40,6 +41,7 @@ class Network(linen.Module):
     torch_spare: ClassVar[tuple[str, ...]] = ()
     torch_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     least_size: ClassVar[int] = 1
+    input_shape: ClassVar[tuple[int, ...]] = (224, 224, 3)
 
     @property
     def auxiliary(self) -> Mapping[str, float]:

@@ -42,6 +42,7 @@ class R3D(ResNet, kw_only=True):
     """
 
     torch_names = TORCH_NAMES
+    input_shape = (16, 112, 112, 3)
 
     num_classes: int = 400
     stem: Choice = "video"

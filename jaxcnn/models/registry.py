@@ -62,6 +62,16 @@ def names(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_BUILDERS, pattern.lower()), key=_natural)
 
 
+def likely(name: str) -> str:
+    """The names that are nearest to a wrong one, or where they stand.
+
+    >>> likely("resnet2O")
+    'did you mean resnet32 or resnet20 or resnet?'
+    """
+    close = nearest(name, _BUILDERS)
+    return close if close.startswith("did") else "python -m jaxcnn.describe --models='*' lists all names"
+
+
 def arguments_of(name: str) -> dict[str, Any]:
     """The arguments that a model takes, with their defaults (``inspect.Parameter.empty``: required).
 
@@ -69,7 +79,7 @@ def arguments_of(name: str) -> dict[str, Any]:
     (256, 256)
     """
     if name not in _BUILDERS:
-        raise UserError(f"model {name!r} is unknown; {nearest(name, _BUILDERS)}")
+        raise UserError(f"model {name!r} is unknown; {likely(name)}")
     parameters = inspect.signature(_BUILDERS[name]).parameters
     linens = ("parent", "name")  # what every module has
     return {key: p.default for key, p in parameters.items() if key not in linens}

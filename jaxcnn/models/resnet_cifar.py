@@ -49,6 +49,8 @@ class CifarResNet(ResidualNetwork, kw_only=True):
       (2, 5)
     """
 
+    input_shape = (32, 32, 3)
+
     num_classes: int = 10
     num_filters: int = 16
     stem: Choice = "cifar"

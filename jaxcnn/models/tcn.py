@@ -89,6 +89,8 @@ class TCN(ConvNet, kw_only=True):
     """
 
     num_classes: int = 10
+    input_shape = (784, 1)
+
     num_filters: Sequence[int] = (25,) * 8
     kernel_size: int = 3
     dropout: float = 0.2

@@ -53,6 +53,8 @@ class TextCNN(Network):
       (2, 3)
     """
 
+    input_shape = (64, 300)
+
     num_classes: int = 2
     widths: Sequence[int] = (3, 4, 5)
     num_filters: int = 100

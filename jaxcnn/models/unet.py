@@ -41,6 +41,8 @@ class UNet(ConvNet, kw_only=True):
       (2, 13, 10, 2)
     """
 
+    input_shape = (572, 572, 1)
+
     num_classes: int = 2
     num_filters: int = 64
     levels: int = 5

@@ -110,6 +110,7 @@ class Xception(ConvNet, kw_only=True):
     """
 
     torch_names = TORCH_NAMES
+    input_shape = (299, 299, 3)
 
     conv: Choice = "separable"
     stem: Choice = "xception"

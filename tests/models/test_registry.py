@@ -18,7 +18,7 @@ def clean(monkeypatch):
     ("text", "message"),
     [
         ("resnet2O", r"model 'resnet2O' is unknown; did you mean .*resnet20"),
-        ("zzz", r"model 'zzz' is unknown; known: .*lenet5"),
+        ("zzz", r"model 'zzz' is unknown; python -m jaxcnn.describe --models='.' lists all"),
         ("resnet20(num_filter=3)", r"'resnet20' has no argument 'num_filter'; did you mean num_filters"),
         ("resnet20(name='x')", r"'resnet20' has no argument 'name'"),
         ("resnet20(32)", r"write arguments by name"),
