@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jaxcnn import models, nn
-from jaxcnn.errors import UserError
 from jaxcnn.nn import choices
 from tests.models import family
 
@@ -140,6 +139,4 @@ def test_parameters_over_time_are_torchvisions():
     ],
 )
 def test_wrong_arguments_are_named(options, message):
-    with pytest.raises(UserError) as error:
-        models.create(f"resnet50({options})")
-    assert message in str(error.value)
+    family.assert_refused(f"resnet50({options})", message)
