@@ -62,6 +62,13 @@ def test_mistakes_take_one_line(words, message):
     assert (run.returncode, run.stdout, run.stderr) == (2, "", f"error: {message}\n")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m jaxcnn.describe --compare=resnet18,mobilenet_v2 | head -1"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["resnet18", "mobilenet_v2", "ratio"]
+    assert run.stderr == ""
+
+
 def test_help_names_every_flag():
     run = describe("--help")
     assert run.returncode == 0

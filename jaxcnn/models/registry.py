@@ -104,6 +104,8 @@ def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kw
       >>> create("mlp(hidden=[32])", num_classes=3).num_classes
       3
     """
+    if "-" in text and text.replace("-", "_").isidentifier():
+        raise UserError(f"model {text!r} is unknown; {likely(text.replace('-', '_'))}")
     call = callstring.parse_one(text)
     known = arguments_of(call.name)
     if call.args:

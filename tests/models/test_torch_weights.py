@@ -134,7 +134,7 @@ def test_one_error_lists_what_is_missing_left_over_and_misshapen():
         (
             "mobilenet_v3_small(width=0.25, hidden=8, epsilon=1e-5)",
             "torchvision",
-            "epsilon=0.001, momentum=0.99; this network has epsilon=1e-05: give it these",
+            "epsilon=0.001, momentum=0.99; this network has epsilon=1e-05; make it with those",
         ),
         ("mobilenet_v3_small(width=0.25, hidden=8, epsilon=1e-5)", "timm", None),
         (
