@@ -189,7 +189,9 @@ def _check_options(module: Any, layout: str, what: str) -> None:
     ours = getattr(norm, "epsilon", theirs["epsilon"])
     if ours != theirs["epsilon"]:
         options = ", ".join(f"{name}={value}" for name, value in theirs.items())
-        raise UserError(f"{what}, which go with {options}; this network has epsilon={ours}; make it with those")
+        raise UserError(
+            f"{what}, which go with {options}; this network has epsilon={ours}; make it with those"
+        )
 
 
 def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, str], tuple[str, Layout]]:

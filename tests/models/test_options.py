@@ -1,5 +1,8 @@
 """The options that mean the same in every family: each alone, in every family that has it."""
 
+import re
+from pathlib import Path
+
 import flax.linen as linen
 import jax
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from jaxcnn import callstring, models, nn
 from jaxcnn.models.chain import Conv
 from jaxcnn.models.stem import STEMS, strides
-from jaxcnn.nn import choices
+from jaxcnn.nn import choices, heads
 from tests.models import family
 
 EVERYWHERE = {"num_classes", "width", "norm", "activation", "conv", "head", "dtype", "epsilon", "momentum"}
@@ -204,6 +207,18 @@ def test_branches_are_left_out_more_often_the_later_they_come(text):
         jax.eval_shape(lambda x: model.init(family.KEY, x), family.spec(FAMILIES[text][1]))
     assert rates == sorted(rates)
     assert 0 < rates[-1] <= 0.5
+
+
+def test_the_page_names_every_choice():
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, flags=re.MULTILINE))
+    for option, known in (
+        ("norm", {*choices.NORMS, "epsilon", "momentum"}),
+        ("conv", set(choices.CONVS)),
+        ("stem", set(STEMS)),
+        ("head", set(heads.HEADS)),
+    ):
+        assert set(re.findall(r"`(\w+)`", rows[option])) == known
 
 
 def test_textcnn_and_capsnet_are_as_wide():
