@@ -53,8 +53,6 @@ class TextCNN(Network):
       (2, 3)
     """
 
-    input_shape = (64, 300)
-
     num_classes: int = 2
     widths: Sequence[int] = (3, 4, 5)
     num_filters: int = 100
@@ -75,6 +73,10 @@ class TextCNN(Network):
         if self.vocabulary is not None:
             arguments.whole("vocabulary", self.vocabulary)
         super().__post_init__()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (64,) if self.vocabulary is not None else (64, self.embedding)
 
     @linen.nowrap
     def places(self, x: jax.Array) -> tuple[int, ...]:
