@@ -1,5 +1,6 @@
 """What every command shares: flags in, one line and exit code 2 for a person's mistake."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -60,12 +61,16 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
         logging.set_verbosity(
             logging.ERROR
         )  # the libraries' notes to themselves; what concerns people we say
+    code = None
     try:
         code = main(argv[1:])
+        sys.stdout.flush()
     except UserError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # who reads has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code or 0)
 
 

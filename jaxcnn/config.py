@@ -113,7 +113,11 @@ class Config(Flags):
     )
 
     model: str = flag(
-        "resnet20", "Model", "call string, e.g. 'resnet20(num_filters=32)'", check="word", lane="rates"
+        "resnet20",
+        "Model",
+        "call string, e.g. 'resnet20(num_filters=32)'; python -m jaxcnn.describe --models='*' lists names",
+        check="word",
+        lane="rates",
     )
     dtype: str = flag("float32", "Model", "compute type; parameters stay float32", check="dtype")
 

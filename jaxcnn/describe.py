@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 USAGE = """\
-usage: python -m jaxcnn.describe --model=NAME --input=32,32,3
+usage: python -m jaxcnn.describe --models='res*'
+       python -m jaxcnn.describe --model=NAME --input=32,32,3
        python -m jaxcnn.describe --compare=NAME,NAME --input=32,32,3
        python -m jaxcnn.describe --op=conv --input=8,56,56,128 --kernel=3
 
 Prints shapes, parameters, multiply-accumulates, memory and receptive fields, from shapes alone.
 
 Networks:
+  --models         a shell pattern: lists the networks of such names, with their parameters
   --model          call string, e.g. 'resnet20(num_filters=32)'
   --compare        two call strings
-  --input          sizes of one example, spatial axes then channels
+  --input          sizes of one example, spatial axes then channels [as the network's authors had them]
   --num_classes    classes of the network; 0: its default [0]
   --html           also write a page: fields over an example, effective fields, equivariance
 
@@ -37,7 +39,18 @@ One layer:
 
 
 def define_flags() -> None:
-    for name in ("model", "compare", "html", "input", "op", "kernel", "strides", "padding", "dilation"):
+    for name in (
+        "models",
+        "model",
+        "compare",
+        "html",
+        "input",
+        "op",
+        "kernel",
+        "strides",
+        "padding",
+        "dilation",
+    ):
         flags.DEFINE_string(name, "", "")
     for name, default in (("num_classes", 0), ("features", 0), ("groups", 1)):
         flags.DEFINE_integer(name, default, "")
@@ -46,23 +59,32 @@ def define_flags() -> None:
 def main(words: list[str]) -> int:
     cli.reject_leftovers(words)
     chosen = flags.FLAGS
-    if sum(map(bool, (chosen.model, chosen.compare, chosen.op))) != 1:
-        raise UserError("write one of --model=NAME, --compare=NAME,NAME and --op=conv; see --help")
+    if sum(map(bool, (chosen.models, chosen.model, chosen.compare, chosen.op))) != 1:
+        raise UserError(
+            "write one of --models=PATTERN, --model=NAME, --compare=NAME,NAME and --op=conv; see --help"
+        )
 
     from jaxcnn.analysis import describing  # after the flags: it brings JAX
 
-    sizes = describing.whole_numbers("input", chosen.input)
     if chosen.html and not chosen.model:
         raise UserError("--html writes the page of one network: name it with --model")
+    if chosen.models:
+        for line in describing.listed(chosen.models, chosen.num_classes):
+            print(line, flush=True)
+        return 0
     if chosen.op:
+        sizes = describing.whole_numbers("input", chosen.input)
         print(describing.operation(chosen.op, sizes, chosen.flag_values_dict()))
-    elif chosen.model:
-        print(describing.network(chosen.model, sizes, chosen.num_classes))
-        if chosen.html:
-            describing.write_page(chosen.html, chosen.model, _example(sizes), chosen.num_classes)
-            print(f"\nwrote {chosen.html}")
-    else:
-        print(describing.networks(chosen.compare, sizes, chosen.num_classes))
+        return 0
+    given = describing.whole_numbers("input", chosen.input) if chosen.input else None
+    if chosen.compare:
+        print(describing.networks(chosen.compare, given, chosen.num_classes))
+        return 0
+    sizes = given or describing.usual_input(chosen.model)
+    print(describing.network(chosen.model, sizes, chosen.num_classes))
+    if chosen.html:
+        describing.write_page(chosen.html, chosen.model, _example(sizes), chosen.num_classes)
+        print(f"\nwrote {chosen.html}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from jaxcnn import cli
 from jaxcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxcnn.analysis.layers import Layer
+    from jaxcnn.analysis import Trace
     from jaxcnn.engine.job import TrainedRun
 
 USAGE = """\
@@ -57,7 +57,7 @@ def write(folder: str | Path) -> Path:
     """
     import numpy as np
 
-    from jaxcnn.analysis import figures, layers, page, run_page, statistics
+    from jaxcnn.analysis import figures, layers, page, run_page, statistics, trace
     from jaxcnn.engine.job import TrainedRun
 
     figures.check_installed()
@@ -73,9 +73,10 @@ def write(folder: str | Path) -> Path:
     right = predictions == labels
     worst = statistics.worst_errors(probabilities, labels)
     example = examples[int(np.argmax(right))]  # the first that it knows, if any
-    table = layers.table(run.model, example["image"].shape)
-    kernel = layers.first_kernel(run.variables, table)
-    maps = layers.feature_maps(run.model, run.variables, run.job.standardize(example["image"]))
+    x = run.job.standardize(example["image"])
+    network = trace(partial(run.model.apply, train=False), run.variables, x[None])
+    kernel = layers.first_kernel(run.variables, network)
+    maps = layers.feature_maps(run.model, run.variables, x)
 
     title = f"{run.config.model} on {run.config.dataset}"
     warning = f"Not finished: {rows[-1]['step'] if rows else run.step:,} of {run.job.steps:,} steps are done."
@@ -84,7 +85,7 @@ def write(folder: str | Path) -> Path:
             title,
             str(folder),
             run_page.score(int(right.sum()), len(labels), split),
-            _facts(run, rows, table, environment, finished),
+            _facts(run, rows, network, environment, finished),
             warning=None if finished else warning,
         ),
         run_page.learning(rows, run.step) if rows else "",
@@ -98,7 +99,7 @@ def write(folder: str | Path) -> Path:
         ),
         run_page.filters(*kernel) if kernel else "",
         run_page.feature_maps(example["image"], names[example["label"]], maps) if maps else "",
-        run_page.layer_table(table),
+        layers.layer_table(network, most=60),
         run_page.again(_commands(folder, finished), run.config.to_flagfile(), environment),
     ]
     page.write(run.folder.report, title, *body)
@@ -115,15 +116,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _facts(
     run: "TrainedRun",
     rows: list[dict[str, Any]],
-    table: Sequence["Layer"],
+    network: "Trace",
     environment: dict[str, Any],
     finished: bool,
 ) -> list[tuple[str, Any]]:
-    from jaxcnn.analysis import layers, statistics
+    from jaxcnn.analysis import statistics
     from jaxcnn.engine.progress import duration
 
     batch, packages = run.config.batch_size, environment["packages"]
-    macs = layers.total_macs(table)
     rate = statistics.throughput(rows, batch)
     device = f"{environment['device']} × {environment['devices']}"
     if environment["backend"] == "cpu":
@@ -131,8 +131,8 @@ def _facts(
     return [
         ("Data", f"{run.dataset.name} {run.dataset.version}"),
         ("Examples", " · ".join(f"{len(split):,} {name}" for name, split in run.dataset.splits.items())),
-        ("Parameters", f"{sum(layer.parameters for layer in table):,}"),
-        ("MACs an image", "unknown" if macs is None else f"{macs:,}"),
+        ("Parameters", f"{network.parameters:,}"),
+        ("MACs an image", "unknown" if network.macs is None else f"{network.macs:,}"),
         (
             "Training",
             f"{run.job.steps:,} steps of {batch} · {run.job.steps / run.job.epoch_steps:.3g} epochs",

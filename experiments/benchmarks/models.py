@@ -52,7 +52,9 @@ CASES = {
     "MobileNetV2": Network(
         8, 96, 1000, "mobilenet_v2", flax_models.MobileNetV2(1000, SETTING), "mobilenetv2_100"
     ),
-    "ConvNeXt-T": Network(8, 96, 1000, "convnext_tiny", flax_models.ConvNeXt(1000), "convnext_tiny"),
+    "ConvNeXt-T": Network(
+        8, 96, 1000, "convnext_tiny(drop_path=0.0)", flax_models.ConvNeXt(1000), "convnext_tiny"
+    ),
     "ResNeXt-50": Network(
         4,
         96,

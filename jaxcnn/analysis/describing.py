@@ -1,6 +1,6 @@
 """What ``python -m jaxcnn.describe`` says of networks and layers, from the words a person typed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from jaxcnn import callstring, models, ops
 from jaxcnn.analysis import figures, listing, network_page
 from jaxcnn.analysis.tracing import Trace, trace
 from jaxcnn.errors import UserError, nearest
+from jaxcnn.models import registry
 from jaxcnn.ops.explain import explain
 
 
@@ -34,23 +35,60 @@ def network(model: str, sizes: Sequence[int], num_classes: int = 0) -> str:
     return listing.table(traced(model, sizes, num_classes))
 
 
-def networks(pair: str, sizes: Sequence[int], num_classes: int = 0) -> str:
+def listed(pattern: str, num_classes: int = 0) -> Iterator[str]:
+    """The networks whose names match a shell pattern, a line each, as they are counted.
+
+    Raises:
+      UserError: there are none.
+
+    Example:
+      >>> print(*listed("lenet5*"), sep="\\n")
+      network     parameters  classes  input
+      lenet5          61,706       10  28×28×1
+      lenet5_1998     60,850       10  28×28×1
+    """
+    found = models.names(pattern)
+    if not found:
+        raise UserError(f"--models={pattern!r}: no network has such a name; {registry.likely(pattern)}")
+    width = max(map(len, found))
+    yield f"{'network':<{width}}  {'parameters':>11}  classes  input"
+    for name in found:
+        sizes = usual_input(name)
+        module, variables = _built(name, sizes, num_classes)
+        count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        classes: Any = module.num_classes
+        yield f"{name:<{width}}  {count:>11,}  {classes:>7,}  {listing.sizes(sizes)}"
+
+
+def usual_input(model: str) -> tuple[int, ...]:
+    """Sizes of an input as the authors of a network had them."""
+    return getattr(models.create(model), "input_shape", models.Network.input_shape)
+
+
+def networks(pair: str, sizes: Sequence[int] | None = None, num_classes: int = 0) -> str:
     """Two networks side by side.
 
     Args:
       pair: two call strings, with a comma between.
-      sizes: of one example, (*spatial, c).
+      sizes: of one example, (*spatial, c); None: as the authors of both had them.
       num_classes: of both networks; 0: their defaults.
 
     Raises:
-      UserError: these are not two networks, or one does not take such an input.
+      UserError: these are not two networks, one does not take such an input, or their authors had different
+        ones.
     """
     calls = callstring.parse(pair)
     if len(calls) != 2:
         raise UserError(
             f"--compare={pair!r} names {len(calls)} networks: expected two, e.g. resnet20,resnet32"
         )
-    names = [_spelled(call) for call in calls]
+    names = [callstring.write(call) for call in calls]
+    if sizes is None:
+        sizes, other = map(usual_input, names)
+        if sizes != other:
+            raise UserError(
+                f"--compare={pair}: made for inputs of {_csv(sizes)} and of {_csv(other)}; choose by --input"
+            )
     first, second = (traced(name, sizes, num_classes) for name in names)
     return listing.compare(first, second, names)
 
@@ -222,11 +260,6 @@ def whole_numbers(flag: str, text: str) -> tuple[int, ...]:
             f"--{flag}={text!r}: expected whole numbers above 0 with commas between, e.g. 32,32,3"
         )
     return tuple(map(int, words))
-
-
-def _spelled(call: callstring.Call) -> str:
-    arguments = [*map(repr, call.args), *(f"{name}={value!r}" for name, value in call.kwargs.items())]
-    return f"{call.name}({', '.join(arguments)})" if arguments else call.name
 
 
 def _shape(*sizes: int) -> jax.ShapeDtypeStruct:

@@ -1,6 +1,7 @@
 """The page of a network: its layers, what they see of an example, how they answer when it moves."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as linen
@@ -11,6 +12,7 @@ import numpy as np
 from jaxcnn.analysis import figures, listing, page, pictures
 from jaxcnn.analysis.effective import effective_fields, extent
 from jaxcnn.analysis.equivariance import Errors, Flip, Rotation, Shift, equivariance
+from jaxcnn.analysis.layers import layer_table, stages
 from jaxcnn.analysis.page import Markup, element
 from jaxcnn.analysis.tracing import Output, Trace, trace
 
@@ -40,7 +42,8 @@ def write(
     """
     figures.check_installed()
     x = jnp.asarray(image, jnp.float32)[None] / 127.5 - 1
-    names, maps = stages(model, variables, x)
+    names, given = stages(model, variables, x, MAPS)
+    maps = partial(given, variables)
     body = []
     if names:
         outputs = dict(zip(sorted(names), trace(maps, x).outputs, strict=True))  # as JAX sorts dictionaries
@@ -51,53 +54,6 @@ def write(
             answers(names, maps, x),
         ]
     page.write(path, title, header(title, found), *body, layer_table(found))
-
-
-def stages(model: linen.Module, variables: Any, x: jax.Array, most: int = MAPS) -> tuple[list[str], Maps]:
-    """The parts at the top of a network that keep positions, as a function of images.
-
-    Args:
-      model: called ``model.apply(variables, x, train=False)``.
-      variables: its variables.
-      x: images (n, h, w, c).
-      most: parts; of more, the first, the last, and some at equal distances between.
-
-    Returns:
-      Their names in order, and a function from images to maps (n, h, w, features) by name.
-
-    Example:
-      >>> from jaxcnn import models
-      >>> model, x = models.create("lenet5"), jnp.zeros((1, 28, 28, 1))
-      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
-      >>> zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), variables)
-      >>> names, maps = stages(model, zeros, x)
-      >>> names, jax.eval_shape(maps, x)["c3"].shape
-      (['c1', 's2', 'c3', 's4'], (1, 10, 10, 16))
-    """
-    order: list[str] = []
-
-    def top(module: linen.Module, method: str) -> bool:
-        here = len(module.path) == 1 and method == "__call__"
-        if here and module.path[0] not in order:
-            order.append(module.path[0])
-        return here
-
-    def every(x: jax.Array) -> dict[str, jax.Array]:
-        _, state = model.apply(
-            variables, x, train=False, capture_intermediates=top, mutable=["intermediates"]
-        )
-        return {name: state["intermediates"][name]["__call__"][0] for name in order}
-
-    shapes = jax.eval_shape(every, x)
-    kept = [name for name in order if len(shapes[name].shape) == 4 and max(shapes[name].shape[1:3]) > 1]
-    if len(kept) > most:
-        kept = [kept[round(i)] for i in np.linspace(0, len(kept) - 1, most)]
-
-    def chosen(x: jax.Array) -> dict[str, jax.Array]:
-        found = every(x)
-        return {name: found[name] for name in kept}
-
-    return kept, chosen
 
 
 def header(title: str, found: Trace) -> Markup:
@@ -189,19 +145,6 @@ def _curves(x_label: str, x: Sequence[int], errors: Sequence[Errors]) -> Markup:
     )
     words = f"{x_label}: at most {max(along):.0%} from moving along, {max(stays):.0%} from staying"
     return page.drawing(svg, words)
-
-
-def layer_table(found: Trace) -> Markup:
-    """Every layer with its shape, cost and field."""
-    rows = [(element("code", row[0]), *(cell or None for cell in row[1:])) for row in listing.rows(found)]
-    caption = (
-        "For one example. Field: pixels that one output sees along each spatial axis, padding included. "
-        "Jump: pixels from one output to the next. Start: the first pixel that output 0 sees, below 0 in "
-        "padding."
-    )
-    numbers = range(3, len(listing.HEAD))
-    table = page.table(listing.HEAD, rows, caption=caption, numbers=numbers, foot=listing.total(found))
-    return page.section("Layers", *(page.note(line) for line in listing.remarks(found)), table)
 
 
 def _framed(picture: np.ndarray, seen: Sequence[tuple[int, int] | None]) -> np.ndarray:

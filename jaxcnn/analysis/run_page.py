@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis import figures, page, pictures, statistics
-from jaxcnn.analysis.layers import Layer, total_macs
 from jaxcnn.analysis.page import Markup, element
 
 MATRIX_CLASSES = 30  # beyond, a matrix says less than the list of its greatest entries
@@ -209,38 +208,6 @@ def feature_maps(image: np.ndarray, label: str, maps: Mapping[str, np.ndarray]) 
 def _layer(name: str, size: str, tiles: list[Markup], class_: str, description: str | None = None) -> Markup:
     words = element("div", element("code", name), element("small", size))
     return element("div", words, page.grid(tiles, class_=class_, description=description), class_="layer")
-
-
-def layer_table(layers: Sequence[Layer]) -> Markup:
-    """Every layer with its shape and cost."""
-    rows = [
-        (
-            element("code", layer.name),
-            layer.kind,
-            "×".join(map(str, layer.output)),
-            f"{layer.parameters:,}" if layer.parameters else None,
-            "unknown" if layer.macs is None else f"{layer.macs:,}" if layer.macs else None,
-        )
-        for layer in layers
-    ]
-    macs = total_macs(layers)
-    foot = (
-        "total",
-        "",
-        "",
-        f"{sum(layer.parameters for layer in layers):,}",
-        "unknown" if macs is None else f"{macs:,}",
-    )
-    caption = (
-        "Output shape, learned numbers and multiply-accumulates of kernels for one example; "
-        "norms, activations and pooling have no kernel."
-    )
-    table = page.table(
-        ("layer", "kind", "output", "parameters", "MACs"), rows, caption=caption, numbers=(2, 3, 4), foot=foot
-    )
-    if len(rows) <= 60:
-        return page.section("Layers", table)
-    return page.section("Layers", page.details(f"All {len(rows)} layers", table))
 
 
 def again(commands: Sequence[tuple[str, str]], config: str, environment: Mapping[str, Any]) -> Markup:

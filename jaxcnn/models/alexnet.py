@@ -9,10 +9,9 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 LAYERS = (
@@ -37,7 +36,7 @@ TORCH_NAMES = {
 
 
 @register(name="alexnet")
-class AlexNet(Network):
+class AlexNet(ConvNet, kw_only=True):
     """Five convolutions, overlapping 3×3 max pooling behind three of them, and two hidden dense layers.
 
     ``alexnet`` is torchvision's single tower, 61,100,840 parameters on 1,000 classes. ``alexnet_two_towers``
@@ -62,17 +61,13 @@ class AlexNet(Network):
     convolution and the hidden layers, which lifts their units into the linear part of the ReLU, and at 0
     elsewhere.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       num_filters: channels of the five convolutions.
       hidden: units of the dense layers of the ``fc`` head.
       towers: groups of the second, fourth and fifth convolution.
       local_response: normalize behind the first and second convolution by n = 5, k = 2, α = 10⁻⁴, β = 3/4.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``fc`` (the map pooled to 6×6, so any size fits), ``pooled``, ``flatten`` (one input size), or a
-        callable from the number of classes.
+      head: the ``fc`` one pools the map to 6×6, so any size fits.
       dropout: rate behind each hidden layer, or before the only dense layer of another head.
-      dtype: of the computation; parameters and logits are float32.
 
     References:
       Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, 2012.
@@ -89,20 +84,15 @@ class AlexNet(Network):
 
     torch_names = TORCH_NAMES
 
-    num_classes: int = 1000
     num_filters: Sequence[int] = (64, 192, 384, 256, 256)
     hidden: Sequence[int] = (4096, 4096)
     towers: int = 1
     local_response: bool = False
     norm: Choice = "none"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
     head: Choice = "fc"
     dropout: float = 0.5
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("num_filters", self.num_filters)
         if len(self.num_filters) != len(LAYERS):
             raise ValueError(f"num_filters={self.num_filters!r}: expected one number for each of 5 layers")
@@ -113,37 +103,26 @@ class AlexNet(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        activation = choices.activation(self.activation)
         for features, layer in zip(self.num_filters, LAYERS, strict=True):
             name, taps, strides, padding, within, pooled = layer
-            x = nn.ConvNorm(
-                features,
+            x = self.convolved(
+                x,
+                train,
+                self.scaled(features),
                 taps,
                 strides,
                 padding=padding,
                 groups=self.towers if within else 1,
-                norm=self.norm,
-                conv=self.conv,
                 kernel_init=normal,
                 bias_init=ones if within else linen.initializers.zeros,
-                dtype=self.dtype,
                 name=name,
-            )(x, train=train)
-            x = activation(x)
+            )
             if self.local_response and name in ("stem", "stage1_block1"):
                 x = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(x)
             if pooled:
                 x = nn.MaxPool(3, strides=2)(x)
-        fc: dict[str, Any] = {"size": 6, "hidden": self.hidden, "activation": self.activation}
-        fc |= {"bias_init": ones, "dtype": self.dtype}
-        return heads.head(
-            self.head,
-            self.num_classes,
-            dropout=self.dropout,
-            kernel_init=normal,
-            name="head",
-            **(fc if self.head == "fc" else {}),
-        )(x, train=train)
+        fc: dict[str, Any] = {"size": 6, "bias_init": ones} | self.hidden_layers(self.hidden)
+        return self.scores(x, train, fc=fc, dropout=self.dropout, kernel_init=normal)
 
 
 register(

@@ -1,23 +1,21 @@
 """The network that is convolutions and nothing else."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as linen
 import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 he_normal = linen.initializers.he_normal()
 
 
 @register(name="all_cnn_c")
-class AllConv(Network):
+class AllConv(ConvNet, kw_only=True):
     """All-CNN-C: strides in the place of pooling, 1×1 convolutions in the place of dense layers.
 
     Two stages of three 3×3 convolutions, the third with stride 2; a third stage of one 3×3 convolution
@@ -28,14 +26,10 @@ class AllConv(Network):
     cuts the scores off at zero. Kernels start He normal by fan-in and biases at zero, of which the paper says
     nothing.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       num_filters: channels of the first stage, and of the other two.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       input_dropout: rate at the image.
       dropout: rate behind the first and second stage.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Springenberg, Dosovitskiy, Brox and Riedmiller, Striving for Simplicity: The All Convolutional
     Net, 2015.
@@ -49,18 +43,15 @@ class AllConv(Network):
       (2, 5)
     """
 
+    input_shape = (32, 32, 3)
+
     num_classes: int = 10
     num_filters: Sequence[int] = (96, 192)
     norm: Choice = "none"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
     input_dropout: float = 0.2
     dropout: float = 0.5
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("num_filters", self.num_filters)
         if len(self.num_filters) != 2:
             raise ValueError(f"num_filters={self.num_filters!r}: expected two numbers, e.g. [96, 192]")
@@ -69,7 +60,7 @@ class AllConv(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        few, many = self.num_filters
+        few, many = map(self.scaled, self.num_filters)
         stages: tuple[tuple[tuple[int, int, int, int], ...], ...] = (
             # features, taps, strides, padding of each convolution
             ((few, 3, 1, 1), (few, 3, 1, 1), (few, 3, 2, 1)),
@@ -79,18 +70,16 @@ class AllConv(Network):
         x = nn.Dropout(self.input_dropout, name="input_dropout")(x, train=train)
         for stage, layers in enumerate(stages, start=1):
             for block, (features, taps, strides, padding) in enumerate(layers, start=1):
-                x = nn.ConvNorm(
+                x = self.convolved(
+                    x,
+                    train,
                     features,
                     taps,
                     strides,
                     padding=padding,
-                    norm=self.norm,
-                    conv=self.conv,
                     kernel_init=he_normal,
-                    dtype=self.dtype,
                     name=f"stage{stage}_block{block}",
-                )(x, train=train)
-                x = choices.activation(self.activation)(x)
+                )
             if stage < len(stages):
                 x = nn.Dropout(self.dropout, name=f"dropout{stage}")(x, train=train)
-        return heads.head(self.head, self.num_classes, kernel_init=he_normal, name="head")(x, train=train)
+        return self.scores(x, train, kernel_init=he_normal)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcnn.models.stem import STEMS
 from jaxcnn.nn import choices, heads
 
 
@@ -99,6 +100,7 @@ COMMON: dict[str, Callable[[str, Any], Any]] = {
     "norm": lambda _, value: choices.norm(value, 8),
     "activation": lambda _, value: choices.activation(value),
     "conv": lambda _, value: choices.conv(value),
+    "stem": lambda name, value: choices.pick(name, value, STEMS),
     "head": lambda name, value: choices.pick(name, value, heads.HEADS),
     "dropout": rate,
     "drop_path": rate,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxcnn import nn, ops
 from jaxcnn.models import arguments
+from jaxcnn.models.chain import scaled
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
@@ -58,13 +59,14 @@ class CapsNet(Network):
     Attributes:
       num_classes: capsules of the last layer.
       num_filters: channels of the first convolution.
+      width: multiplies them and the types of primary capsules.
       kernel_size: of both convolutions; the image has at least ``2 * kernel_size - 1`` pixels on each axis.
       types, dim: primary capsules at each position, and the length of their vectors.
       digit_dim: length of a class's vector.
       iterations: of routing.
       hidden: units of the decoder's hidden layers.
       decoder: have one.
-      activation, conv: of the first convolution, see :mod:`jaxcnn.nn.choices`.
+      norm, activation, conv: of the first convolution, see :mod:`jaxcnn.nn.choices`.
       dtype: of the computation; parameters and logits are float32.
 
     Reference: Sabour, Frosst and Hinton, Dynamic Routing Between Capsules, 2017.
@@ -77,8 +79,11 @@ class CapsNet(Network):
       ((2, 5), ['decoder', 'digit', 'primary', 'stem'])
     """
 
+    input_shape = (28, 28, 1)
+
     num_classes: int = 10
     num_filters: int = 256
+    width: float = 1.0
     kernel_size: int = 9
     types: int = 32
     dim: int = 8
@@ -86,6 +91,7 @@ class CapsNet(Network):
     iterations: int = 3
     hidden: Sequence[int] = (512, 1024)
     decoder: bool = True
+    norm: Choice = "none"
     activation: Choice = "relu"
     conv: Choice = "conv"
     dtype: Any = None
@@ -106,10 +112,19 @@ class CapsNet(Network):
                 f"kernel_size={self.kernel_size}: expected images of {least} or more pixels on each axis, "
                 f"not {shape[:-1]}; use a smaller kernel"
             )
-        conv = choices.conv(self.conv)
-        x = conv(self.num_filters, self.kernel_size, padding="VALID", dtype=self.dtype, name="stem")(x)
+        x = nn.ConvNorm(
+            scaled(self.num_filters, self.width),
+            self.kernel_size,
+            padding="VALID",
+            norm=self.norm,
+            conv=self.conv,
+            kernel_init=linen.initializers.lecun_normal(),
+            dtype=self.dtype,
+            name="stem",
+        )(x, train=train)
         x = choices.activation(self.activation)(x)
-        primary = nn.PrimaryCapsules(self.types, self.dim, self.kernel_size, dtype=self.dtype, name="primary")
+        types = scaled(self.types, self.width)
+        primary = nn.PrimaryCapsules(types, self.dim, self.kernel_size, dtype=self.dtype, name="primary")
         routed = nn.RoutedCapsules(
             self.num_classes, self.digit_dim, self.iterations, dtype=self.dtype, name="digit"
         )

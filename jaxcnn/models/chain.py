@@ -21,7 +21,7 @@ class Conv(NamedTuple):
 
     features: int
     kernel_size: int | tuple[int, ...] = 1
-    strides: int = 1
+    strides: int | tuple[int, ...] = 1
     padding: Padding | None = None
 
 
@@ -39,6 +39,10 @@ class Pool(NamedTuple):
     strides: int = 1
     padding: int = 1
     ceil_mode: bool = False
+
+    def module(self) -> linen.Module:
+        pool = nn.MaxPool if self.kind == "max" else nn.AvgPool
+        return pool(self.window, self.strides, self.padding, ceil_mode=self.ceil_mode)
 
 
 Step = Conv | Fork | Pool
@@ -74,8 +78,7 @@ class Chain(linen.Module):
         convolutions = 0
         for step in self.steps:
             if isinstance(step, Pool):
-                pool = nn.MaxPool if step.kind == "max" else nn.AvgPool
-                x = pool(step.window, step.strides, step.padding, ceil_mode=step.ceil_mode)(x)
+                x = step.module()(x)
                 continue
             convolutions += 1
             if isinstance(step, Fork):

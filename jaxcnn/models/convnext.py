@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
+from jaxcnn.models.stem import stem
 from jaxcnn.models.torch_names import Layout, Rule
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
@@ -19,8 +20,10 @@ from jaxcnn.nn.choices import Choice
 truncated = linen.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0)  # cut at ±2, not at ±2·0.02
 TORCH_NAMES = {
     "torchvision": (
-        Rule("stem", "features/0/0"),
-        Rule("stem_norm", "features/0/1"),
+        Rule("stem/conv", "features/0/0"),
+        Rule("stem/norm", "features/0/1"),
+        Rule("head/norm", "classifier/0"),
+        Rule("head/dense", "classifier/2"),
         Rule(r"down(\d+)_norm", "features/{1:2n}/0"),
         Rule(r"down(\d+)", "features/{1:2n}/1"),
         Rule(r"stage(\d+)_block(\d+)/scale", "features/{1:2n-1}/{2:n-1}/layer_scale", Layout(ones=2)),
@@ -29,12 +32,10 @@ TORCH_NAMES = {
         Rule("norm", "2"),
         Rule("up", "3"),
         Rule("down", "5"),
-        Rule("head_norm", "classifier/0"),
-        Rule("head", "classifier/2"),
     ),
     "timm": (
-        Rule("stem", "stem/0"),
-        Rule("stem_norm", "stem/1"),
+        Rule("stem/conv", "stem/0"),
+        Rule("stem/norm", "stem/1"),
         Rule(r"down(\d+)_norm", "stages/{1}/downsample/0"),
         Rule(r"down(\d+)", "stages/{1}/downsample/1"),
         Rule(r"stage(\d+)_block(\d+)", "stages/{1:n-1}/blocks/{2:n-1}"),
@@ -42,11 +43,9 @@ TORCH_NAMES = {
         Rule("depthwise", "conv_dw"),
         Rule("up", "mlp/fc1"),
         Rule("down", "mlp/fc2"),
-        Rule("head_norm", "head/norm"),
-        Rule("head/(kernel|bias)", "head/fc/{1}"),
+        Rule("head/dense", "head/fc"),
     ),
 }
-LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-6)
 
 
 class ConvNeXtBlock(linen.Module):
@@ -55,14 +54,16 @@ class ConvNeXtBlock(linen.Module):
     Attributes:
       layer_scale: γ at the start, one number for each channel.
       kernel_size: of the depthwise convolution.
-      activation: see :mod:`jaxcnn.nn.choices`.
+      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is the depthwise one.
       drop_path: probability of leaving the branch out for an example in training.
       dtype: of the computation; None is that of the input.
     """
 
     layer_scale: float = 1e-6
     kernel_size: int = 7
+    norm: Choice = "channel"
     activation: Choice = "gelu"
+    conv: Choice = "conv"
     drop_path: float = 0.0
     dtype: Any = None
 
@@ -70,14 +71,16 @@ class ConvNeXtBlock(linen.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         features = x.shape[-1]
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=truncated)
-        y = nn.DepthwiseConv(
+        y = choices.conv(self.conv)(
+            features,
             self.kernel_size,
+            groups=features,
             padding=self.kernel_size // 2,
             dtype=self.dtype,
             kernel_init=truncated,
             name="depthwise",
         )(x)
-        y = LayerNorm(dtype=self.dtype, name="norm")(y)
+        y = choices.normalized(self.norm, y, train, dtype=self.dtype, name="norm")
         y = dense(features=4 * features, name="up")(y)
         y = dense(features=features, name="down")(choices.activation(self.activation)(y))
         scale = self.param("scale", linen.initializers.constant(self.layer_scale), (features,), jnp.float32)
@@ -86,22 +89,23 @@ class ConvNeXtBlock(linen.Module):
 
 
 @register(name="convnext")
-class ConvNeXt(Network):
+class ConvNeXt(ConvNet, kw_only=True):
     """A 4×4 patch stem, four stages of blocks with 2×2 strided convolutions between them, and a head.
 
     Names and defaults are torchvision's: ``convnext_tiny`` has 28,589,128 parameters on 1,000 classes.
-    Kernels start truncated normal with deviation 0.02, the scale of each branch at ``layer_scale``. With
-    ``drop_path`` the probability grows linearly from 0 to that of the last block.
+    ``drop_path`` is 0.1 in it, 0.4 in ``convnext_small`` and 0.5 in larger ones; give 0 for timm's default.
+    Kernels start truncated normal with deviation 0.02, the scale of each branch at ``layer_scale``.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       stages: blocks of each stage.
       num_filters: channels of each stage.
       layer_scale: see :class:`ConvNeXtBlock`.
       kernel_size: of the depthwise convolutions, odd.
-      activation: see :mod:`jaxcnn.nn.choices`.
-      drop_path: probability that the last block is left out for an example in training.
-      dtype: of the computation; parameters and logits are float32.
+      stem: see :func:`jaxcnn.models.stem.stem`.
+      norm: in front of the pooled head it stands behind the pooling where it is ``channel``.
+      epsilon: of ``channel`` normalization, too.
+      conv: of the depthwise convolutions.
+      drop_path: see :class:`jaxcnn.models.convnet.ConvNet`; that of the first block is 0.
 
     Reference: Liu, Mao, Wu, Feichtenhofer, Darrell and Xie, A ConvNet for the 2020s, 2022.
 
@@ -115,17 +119,17 @@ class ConvNeXt(Network):
 
     torch_names = TORCH_NAMES
 
-    num_classes: int = 1000
     stages: Sequence[int] = (3, 3, 9, 3)
     num_filters: Sequence[int] = (96, 192, 384, 768)
     layer_scale: float = 1e-6
     kernel_size: int = 7
+    stem: Choice = "patch"
+    norm: Choice = "channel"
+    epsilon: float = 1e-6
     activation: Choice = "gelu"
     drop_path: float = 0.0
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.whole("num_classes", self.num_classes)
         arguments.wholes("stages", self.stages)
         arguments.wholes("num_filters", self.num_filters)
         if len(self.stages) != len(self.num_filters):
@@ -133,41 +137,45 @@ class ConvNeXt(Network):
                 f"num_filters={self.num_filters!r}: expected one for each of the {len(self.stages)} stages"
             )
         arguments.odd("kernel_size", self.kernel_size)
-        choices.activation(self.activation)
-        arguments.rate("drop_path", self.drop_path)
         super().__post_init__()
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        parts = super().parts
+        return parts | {"norm": choices.tuned(parts["norm"], "channel", epsilon=self.epsilon)}
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        conv = functools.partial(nn.Conv, padding="VALID", kernel_init=truncated, dtype=self.dtype)
+        parts = self.parts
         last, done = max(sum(self.stages) - 1, 1), 0
         for stage, (blocks, features) in enumerate(zip(self.stages, self.num_filters, strict=True)):
+            features = self.scaled(features)
             if stage == 0:
-                x = conv(features, 4, strides=4, name="stem")(x)
-                x = LayerNorm(dtype=self.dtype, name="stem_norm")(x)
+                x = stem(self.stem, x, features, train=train, kernel_init=truncated, **self.plain)
             else:
-                x = LayerNorm(dtype=self.dtype, name=f"down{stage}_norm")(x)
-                x = conv(features, 2, strides=2, name=f"down{stage}")(x)
+                x = self.normalized(x, train, f"down{stage}_norm")
+                down = {"padding": "VALID", "kernel_init": truncated, "dtype": self.dtype}
+                x = nn.Conv(features, 2, strides=2, name=f"down{stage}", **down)(x)
             for block in range(blocks):
                 x = ConvNeXtBlock(
                     self.layer_scale,
                     self.kernel_size,
-                    self.activation,
-                    self.drop_path * done / last,
-                    self.dtype,
+                    drop_path=self.drop_path * done / last,
                     name=f"stage{stage + 1}_block{block + 1}",
+                    **parts,
                 )(x, train=train)
                 done += 1
-        x = LayerNorm(dtype=jnp.float32, name="head_norm")(
-            nn.GlobalAvgPool(name="pool")(x.astype(jnp.float32))
-        )
-        return nn.Dense(features=self.num_classes, dtype=jnp.float32, kernel_init=truncated, name="head")(x)
+        if (self.head, self.norm) == ("pooled", "channel"):
+            return self.scores(x, train, norm=parts["norm"], kernel_init=truncated)
+        return self.scores(self.normalized(x, train), train, kernel_init=truncated)
 
 
-for _name, _stages, _filters in (
-    ("convnext_tiny", (3, 3, 9, 3), (96, 192, 384, 768)),
-    ("convnext_small", (3, 3, 27, 3), (96, 192, 384, 768)),
-    ("convnext_base", (3, 3, 27, 3), (128, 256, 512, 1024)),
-    ("convnext_large", (3, 3, 27, 3), (192, 384, 768, 1536)),
+for _name, _stages, _filters, _drop_path in (
+    ("convnext_tiny", (3, 3, 9, 3), (96, 192, 384, 768), 0.1),
+    ("convnext_small", (3, 3, 27, 3), (96, 192, 384, 768), 0.4),
+    ("convnext_base", (3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
+    ("convnext_large", (3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
 ):
-    register(functools.partial(ConvNeXt, stages=_stages, num_filters=_filters), name=_name)
+    register(
+        functools.partial(ConvNeXt, stages=_stages, num_filters=_filters, drop_path=_drop_path), name=_name
+    )

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
-from jaxcnn.models.stem import STEMS, stem
+from jaxcnn.models.stem import stem
 from jaxcnn.models.torch_names import Rule
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 he_normal = linen.initializers.he_normal()
@@ -49,13 +49,13 @@ class NormConv(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
-        x = choices.activation(self.activation)(x if norm is None else norm(x, train=train))
+        x = choices.normalized(self.norm, x, train, dtype=self.dtype, name="norm")
+        x = choices.activation(self.activation)(x)
         return choices.conv(self.conv)(
             self.features,
             self.kernel_size,
             padding=self.kernel_size // 2,
-            use_bias=norm is None,
+            use_bias=self.norm == "none",
             kernel_init=he_normal,
             dtype=self.dtype,
             name="conv",
@@ -85,23 +85,19 @@ class DenseBlock(linen.Module):
 
 
 @register(name="densenet")
-class DenseNet(Network):
+class DenseNet(ConvNet, kw_only=True):
     """A stem, stages of dense blocks with transitions between them that halve channels and map, and a head.
 
     Names and sizes are torchvision's: ``densenet121`` has 7,978,856 parameters on 1,000 classes. Convolutions
     start He normal by fan-in as the paper's, norms at scale 1 and bias 0, the head LeCun normal.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       stages: dense blocks of each stage.
       growth_rate: channels that each of them adds.
       num_filters: channels of the stem.
       bottleneck: channels inside a block, as a multiple of ``growth_rate``.
       stem: see :func:`jaxcnn.models.stem.stem`.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
       dropout: rate at the channels that a block adds.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Huang, Liu, van der Maaten and Weinberger, Densely Connected Convolutional Networks, 2017.
 
@@ -115,51 +111,36 @@ class DenseNet(Network):
 
     torch_names = TORCH_NAMES
 
-    num_classes: int = 1000
     stages: Sequence[int] = (6, 12, 24, 16)
     growth_rate: int = 32
     num_filters: int = 64
     bottleneck: int = 4
-    stem: str = "imagenet"
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
+    stem: Choice = "imagenet"
     dropout: float = 0.0
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("stages", self.stages)
         for name in ("growth_rate", "num_filters", "bottleneck"):
             arguments.whole(name, getattr(self, name))
-        choices.one_of("stem", self.stem, tuple(STEMS))
         super().__post_init__()
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        options: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "conv": self.conv,
-            "dtype": self.dtype,
-        }
-        x = stem(self.stem, x, self.num_filters, train=train, kernel_init=he_normal, **options)
+        options = self.parts
+        x = stem(self.stem, x, self.scaled(self.num_filters), train=train, kernel_init=he_normal, **options)
         for stage, blocks in enumerate(self.stages, start=1):
             if stage > 1:
                 x = NormConv(x.shape[-1] // 2, 1, **options, name=f"transition{stage - 1}")(x, train=train)
                 x = nn.AvgPool(2)(x)
             for block in range(1, blocks + 1):
                 x = DenseBlock(
-                    self.growth_rate,
+                    self.scaled(self.growth_rate),
                     self.bottleneck,
                     self.dropout,
                     options,
                     name=f"stage{stage}_block{block}",
                 )(x, train=train)
-        norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
-        x = choices.activation(self.activation)(x if norm is None else norm(x, train=train))
-        return heads.head(self.head, self.num_classes, name="head")(x, train=train)
+        return self.scores(choices.activation(self.activation)(self.normalized(x, train)), train)
 
 
 for _name, _stages, _growth_rate, _filters in (

@@ -10,11 +10,9 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.mobilenet import divisible
-from jaxcnn.models.network import Network
+from jaxcnn.models.mobile import MobileNetwork, divisible
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 
@@ -46,6 +44,9 @@ V2_S = (
     Stage(False, 6, 3, 1, 160, 9),
     Stage(False, 6, 3, 2, 256, 15),
 )
+
+SIZES = {1.1: 240, 1.2: 260, 1.4: 300, 1.8: 380, 2.2: 456, 2.6: 528, 3.1: 600}
+"""Pixels of the papers' images, by depth; 224 for others, and 384 for V2-S."""
 
 DROPOUT = ((1.0, 0.2), (1.1, 0.3), (1.4, 0.4), (1.8, 0.5))
 """Rates of the papers' networks, from each width on."""
@@ -82,31 +83,29 @@ TORCH_NAMES = {
         Rule("head/dense", "classifier"),
     ),
 }
+TORCH_OPTIONS = {"timm": {"epsilon": 1e-5, "momentum": 0.9}}
 
 
 @register(name="efficientnet")
-class EfficientNet(Network):
+class EfficientNet(MobileNetwork, kw_only=True):
     """A strided stem, stages of gated inverted residuals, plain or fused, a 1×1 convolution, and a head.
 
     Names and sizes are torchvision's: ``efficientnet_b0`` has 5,288,548 parameters on 1,000 classes,
     ``efficientnet_v2_s`` 21,458,488. Convolutions start He normal by fan-out, norms at scale 1 and bias 0,
-    gates LeCun normal, the head uniform with variance 1/(3 · classes). With ``drop_path`` the probability
-    grows linearly from 0 at the first block.
+    gates LeCun normal, the head uniform with variance 1/(3 · classes).
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels, rounded to multiples of 8.
+    B5 to B7 and V2-S have torchvision's ``epsilon=1e-3``, and B5 to B7 its ``momentum=0.99``. Weights of timm
+    go with ``epsilon=1e-5, momentum=0.9`` in all of them.
+
+    Attributes: those of :class:`jaxcnn.models.mobile.MobileNetwork`, where ``conv`` is that of fused
+    convolutions, too, and
       depth: multiplies the blocks of each stage, rounded up.
       stages: (fused, expansion, kernel size, strides, channels, blocks) of each; gates are in plain blocks.
-      stem_features: channels of the stem, before ``width``.
+      stem_features: channels of the stem.
       last: channels of the last convolution; None: four times those of the last stage.
       dropout: rate before the head's dense layer; None: 0.2 to 0.5 by the width, see :data:`DROPOUT`.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of depthwise and fused
-        convolutions.
-      epsilon, momentum: of batch normalization, as in :class:`jaxcnn.nn.BatchNorm`.
-      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      drop_path: probability of leaving out a block for an example in training, see above.
-      dtype: of the computation; parameters and logits are float32.
+      drop_path: probability of leaving out a block for an example in training, which begins at 0 and would be
+        this behind the last.
 
     References:
       Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019.
@@ -122,28 +121,20 @@ class EfficientNet(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_options = TORCH_OPTIONS
 
-    num_classes: int = 1000
-    width: float = 1.0
     depth: float = 1.0
     stages: Sequence[Sequence[Any]] = V1
     stem_features: int = 32
     last: int | None = None
-    dropout: float | None = None
-    norm: Choice = "batch"
+    dropout: float | None = None  # type: ignore[assignment]
     activation: Choice = "silu"
-    conv: Choice = "conv"
-    epsilon: float = 1e-5
-    momentum: float = 0.9
-    head: Choice = "pooled"
     drop_path: float = 0.2
-    dtype: Any = None
 
     def __post_init__(self) -> None:
         arguments.factor("width", self.width)
         if self.dropout is None:
             self.dropout = max(rate for width, rate in DROPOUT if width <= max(self.width, 1.0))
-        arguments.common(self)
         arguments.factor("depth", self.depth)
         arguments.whole("stem_features", self.stem_features)
         if self.last is not None:
@@ -151,13 +142,14 @@ class EfficientNet(Network):
         arguments.rows("stages", self.stages, Stage)
         super().__post_init__()
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        size = 384 if self.stages == V2_S else SIZES.get(self.depth, 224)
+        return size, size, 3
+
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        norm = choices.tuned(self.norm, epsilon=self.epsilon, momentum=self.momentum)
-        parts: dict[str, Any] = {"norm": norm, "dtype": self.dtype}
-        activation = choices.activation(self.activation)
-        stem = nn.ConvNorm(divisible(self.stem_features * self.width), 3, 2, name="stem", **parts)
-        x = activation(stem(x, train=train))
+        x = self.begin(x, self.stem_features, train)
         stages = [Stage(*row) for row in self.stages]
         counts = [math.ceil(stage.blocks * self.depth) for stage in stages]
         done = 0
@@ -165,25 +157,21 @@ class EfficientNet(Network):
             for block in range(1, blocks + 1):
                 channels = x.shape[-1]
                 x = nn.InvertedResidual(
-                    divisible(stage.features * self.width),
+                    self.scaled(stage.features),
                     divisible(channels * stage.expansion),
                     stage.kernel_size,
                     stage.strides if block == 1 else 1,
                     squeeze=0 if stage.fused else max(channels // 4, 1),
                     fused=stage.fused,
-                    activation=self.activation,
                     squeeze_activation=self.activation,
-                    conv=self.conv,
                     drop_path=self.drop_path * done / sum(counts),
                     name=f"stage{number}_block{block}",
-                    **parts,
+                    **self.parts,
                 )(x, train=train)
                 done += 1
-        last = nn.ConvNorm(self.last or 4 * x.shape[-1], 1, name="last", **parts)
-        x = activation(last(x, train=train))
+        x = self.widen(x, self.scaled(self.last) if self.last else 4 * x.shape[-1], train)
         uniform = linen.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        head = heads.head(self.head, self.num_classes, dropout=self.dropout, kernel_init=uniform, name="head")
-        return head(x, train=train)
+        return self.scores(x, train, dropout=self.dropout, kernel_init=uniform)
 
 
 _later = {"epsilon": 1e-3, "momentum": 0.99}

@@ -29,7 +29,7 @@ TORCH_NAMES = {
 
 
 @register(name="fcn")
-class FCN(ResNet):
+class FCN(ResNet, kw_only=True):
     """A residual network whose last stages dilate, scores at every eighth pixel, and these enlarged.
 
     Names and sizes are torchvision's: ``fcn_resnet50`` has 32,957,013 parameters on 21 classes, and
@@ -62,6 +62,7 @@ class FCN(ResNet):
 
     torch_names = TORCH_NAMES
     torch_spare = ("aux_classifier.",)
+    input_shape = (520, 520, 3)
 
     num_classes: int = 21
     head: Choice = "fcn"
@@ -90,7 +91,7 @@ class FCN(ResNet):
     def _scores(self, x: jax.Array, kind: Choice, name: str, train: bool) -> jax.Array:
         options: dict[str, Any] = {"dropout": self.dropout}
         if kind == "fcn":
-            options |= {"norm": self.norm, "activation": self.activation, "dtype": self.dtype}
+            options |= self.plain
         return heads.head(kind, self.num_classes, name=name, **options)(x, train=train)
 
 

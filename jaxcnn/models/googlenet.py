@@ -7,11 +7,11 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.chain import Branches, Chain, Conv, Pool, Step, scaled
-from jaxcnn.models.network import Network
+from jaxcnn.models.chain import Branches, Chain, Conv, Pool, Step
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
+from jaxcnn.models.stem import stem
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 STAGES = (
@@ -80,7 +80,7 @@ class Auxiliary(linen.Module):
 
 
 @register(name="googlenet")
-class GoogLeNet(Network):
+class GoogLeNet(ConvNet, kw_only=True):
     """A stem, nine modules of four branches in three stages with max pooling between them, and a head.
 
     As torchvision's, with batch normalization behind every convolution: 6,624,904 parameters on 1,000
@@ -94,16 +94,12 @@ class GoogLeNet(Network):
     Kernels start normal with scale 0.01, cut off at twice that. The scale is torchvision's; the paper has
     none.
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       aux_logits: have the auxiliary heads.
       kernel_size: of the third branch, 3 as in torchvision and its weights, or the paper's 5.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
+      stem: see :func:`jaxcnn.models.stem.stem`.
       dropout: rate before the dense layer.
       aux_dropout: rate behind the hidden layers of the auxiliary heads.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Szegedy et al., Going Deeper with Convolutions, 2015.
 
@@ -119,20 +115,14 @@ class GoogLeNet(Network):
     torch_names = TORCH_NAMES
     torch_spare = ("aux1.", "aux2.")
 
-    num_classes: int = 1000
-    width: float = 1.0
     aux_logits: bool = False
     kernel_size: int = 3
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
+    stem: Choice = "googlenet"
+    epsilon: float = 1e-3
     dropout: float = 0.2
     aux_dropout: float = 0.7
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.flag("aux_logits", self.aux_logits)
         arguments.odd("kernel_size", self.kernel_size)
         arguments.rate("aux_dropout", self.aux_dropout)
@@ -144,17 +134,8 @@ class GoogLeNet(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        options: dict[str, Any] = {
-            "width": self.width,
-            "norm": choices.tuned(self.norm, epsilon=1e-3),
-            "activation": self.activation,
-            "conv": self.conv,
-            "kernel_init": truncated,
-            "dtype": self.dtype,
-        }
-        halve = Pool("max", 3, 2, padding=0, ceil_mode=True)
-        stem = (Conv(64, 7, 2), halve, Conv(64), Conv(192, 3), halve)
-        x = Chain(stem, **options, name="stem")(x, train=train)
+        options = self.parts | {"width": self.width, "kernel_init": truncated}
+        x = stem(self.stem, x, self.scaled(192), train=train, kernel_init=truncated, **self.parts)
         for stage, modules in enumerate(STAGES, start=1):
             for block, channels in enumerate(modules, start=1):
                 name = f"stage{stage}_block{block}"
@@ -163,16 +144,14 @@ class GoogLeNet(Network):
                     Auxiliary(
                         self.num_classes,
                         128,
-                        scaled(1024, self.width),
+                        self.scaled(1024),
                         self.aux_dropout,
                         options,
                         name=AUXILIARY[name],
                     )(x, train=train)
             if stage < len(STAGES):
                 x = nn.MaxPool(POOLED[stage], strides=2, ceil_mode=True)(x)
-        return heads.head(
-            self.head, self.num_classes, dropout=self.dropout, kernel_init=truncated, name="head"
-        )(x, train=train)
+        return self.scores(x, train, dropout=self.dropout, kernel_init=truncated)
 
     @linen.nowrap
     def _branches(self, one: int, *rest: int) -> dict[str, tuple[Step, ...]]:

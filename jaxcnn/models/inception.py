@@ -8,10 +8,10 @@ import jax
 from jaxcnn import nn
 from jaxcnn.models import arguments
 from jaxcnn.models.chain import Branches, Chain, Conv, Fork, Pool, Step
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
+from jaxcnn.models.stem import stem
 from jaxcnn.models.torch_names import Rule
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 Module = dict[str, tuple[Step, ...]]
@@ -22,8 +22,6 @@ average = Pool("average")
 halve = Pool("max", 3, 2, padding=0)
 wide, tall = (1, 7), (7, 1)
 across = Fork((Conv(384, (1, 3)), Conv(384, (3, 1))))
-
-STEM = (Conv(32, 3, 2, 0), Conv(32, 3, 1, 0), Conv(64, 3), halve, Conv(80), Conv(192, 3, 1, 0), halve)
 
 
 def a(pooled: int) -> Module:
@@ -105,12 +103,12 @@ class Auxiliary(linen.Module):
 
 
 @register(name="inception_v3")
-class InceptionV3(Network):
+class InceptionV3(ConvNet, kw_only=True):
     """A stem, eleven modules of three or four branches in three stages, and a head.
 
     As torchvision's and timm's: 23,834,568 parameters on 1,000 classes, and 27,161,264 with the auxiliary
     head. ``stage1`` holds the modules that torchvision calls 5b to 5d, ``stage2`` 6a to 6e and ``stage3`` 7a
-    to 7c. Images have two axes of 75 pixels or more (the paper's have 299).
+    to 7c. Images have two axes of 75 pixels or more (the paper's have 299), or of 15 with ``stem="cifar"``.
 
     With ``aux_logits`` one more head scores the output of 6e, which then has to be 17 pixels or more (299 at
     the image). Its logits are the intermediate ``aux``; what the network returns stays the same. Its loss
@@ -119,14 +117,10 @@ class InceptionV3(Network):
     Kernels start normal with scale 0.1, cut off at twice that. The scale is torchvision's; the paper has
     none.
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       aux_logits: have the auxiliary head.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
+      stem: see :func:`jaxcnn.models.stem.stem`.
       dropout: rate before the dense layer.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for Computer
     Vision, 2016.
@@ -142,19 +136,14 @@ class InceptionV3(Network):
 
     torch_names = TORCH_NAMES
     torch_spare = ("AuxLogits.",)
+    input_shape = (299, 299, 3)
 
-    num_classes: int = 1000
-    width: float = 1.0
     aux_logits: bool = False
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
+    stem: Choice = "inception"
+    epsilon: float = 1e-3
     dropout: float = 0.5
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.flag("aux_logits", self.aux_logits)
         super().__post_init__()
 
@@ -164,20 +153,11 @@ class InceptionV3(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        options: dict[str, Any] = {
-            "width": self.width,
-            "norm": choices.tuned(self.norm, epsilon=1e-3),
-            "activation": self.activation,
-            "conv": self.conv,
-            "kernel_init": truncated,
-            "dtype": self.dtype,
-        }
-        x = Chain(STEM, **options, name="stem")(x, train=train)
+        options = self.parts | {"width": self.width, "kernel_init": truncated}
+        x = stem(self.stem, x, self.scaled(192), train=train, kernel_init=truncated, **self.parts)
         for stage, modules in enumerate(STAGES, start=1):
             for block, branches in enumerate(modules, start=1):
                 x = Branches(branches, options, name=f"stage{stage}_block{block}")(x, train=train)
             if stage == 2 and self.aux_logits:
                 Auxiliary(self.num_classes, options, name="aux")(x, train=train)
-        return heads.head(
-            self.head, self.num_classes, dropout=self.dropout, kernel_init=truncated, name="head"
-        )(x, train=train)
+        return self.scores(x, train, dropout=self.dropout, kernel_init=truncated)

@@ -7,8 +7,7 @@ import flax.linen as linen
 import jax
 
 from jaxcnn import nn
-from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
@@ -28,7 +27,7 @@ TABLE = (
 
 
 @register
-class LeNet5(Network):
+class LeNet5(ConvNet, kw_only=True):
     """LeNet-5: 61,706 parameters on one channel and 10 classes with every map of C3 connected to all of S2.
 
     C1 6@5×5 – S2 2×2 – C3 16@5×5 – S4 2×2 – C5 120@5×5 – F6 84 – output. As in the paper C5 is a
@@ -42,12 +41,10 @@ class LeNet5(Network):
     Kernels start LeCun normal (variance 1/fan-in, of which C3 has more or less by its table), biases at zero,
     the coefficients of learned subsampling at 1.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       connections: of C3 with S2, ``full``, or ``table``: those of :data:`TABLE`.
       subsampling: ``average``; or ``learned``: times a coefficient of each map, plus a bias, and activated.
-      activation: see :mod:`jaxcnn.nn.choices`.
-      dtype: of the computation; parameters and logits are float32.
+      norm: behind each convolution.
 
     Reference: LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition,
     Proceedings of the IEEE, 1998.
@@ -61,32 +58,45 @@ class LeNet5(Network):
     """
 
     least_size = SIZE
+    input_shape = (28, 28, 1)
 
     num_classes: int = 10
     connections: str = "full"
     subsampling: str = "average"
+    norm: Choice = "none"
     activation: Choice = "tanh"
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         choices.one_of("connections", self.connections, ("full", "table"))
         choices.one_of("subsampling", self.subsampling, ("average", "learned"))
+        if self.connections == "table" and (self.width != 1 or self.conv != "conv"):
+            raise ValueError(
+                f"connections='table' is of 6 maps with 16 by plain kernels, not with width={self.width}, "
+                f"conv={self.conv!r}; write connections='full'"
+            )
         super().__post_init__()
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        activation = choices.activation(self.activation)
         margins = tuple(geometry.centre_padding(size, SIZE) for size in x.shape[1:-1])
-        x = activation(nn.Conv(6, 5, padding=margins, dtype=self.dtype, name="c1")(x))
+        x = self._convolution(x, 6, "c1", train, padding=margins)
         x = self._subsample(x, "s2")
-        c3: dict[str, Any] = {"padding": "VALID", "dtype": self.dtype, "name": "c3"}
-        full = self.connections == "full"
-        x = activation((nn.Conv(16, 5, **c3) if full else nn.TableConv(TABLE, 5, **c3))(x))
+        x = self._convolution(x, 16, "c3", train)
         x = self._subsample(x, "s4")
-        x = activation(nn.Conv(120, 5, padding="VALID", dtype=self.dtype, name="c5")(x))
-        x = activation(nn.Dense(84, dtype=self.dtype, name="f6")(x))
-        return nn.PooledHead(self.num_classes, name="head")(x)
+        x = self._convolution(x, 120, "c5", train)
+        x = nn.Dense(self.scaled(84), dtype=self.dtype, name="f6")(x)
+        return self.scores(choices.activation(self.activation)(x), train)
+
+    @linen.nowrap
+    def _convolution(
+        self, x: jax.Array, features: int, name: str, train: bool, padding: geometry.Padding = "VALID"
+    ) -> jax.Array:
+        options: dict[str, Any] = {"padding": padding, "use_bias": self.norm == "none", "dtype": self.dtype}
+        if name == "c3" and self.connections == "table":
+            x = nn.TableConv(TABLE, 5, name=name, **options)(x)
+        else:
+            x = choices.conv(self.conv)(self.scaled(features), 5, name=name, **options)(x)
+        return choices.activation(self.activation)(self.normalized(x, train, f"{name}_norm"))
 
     @linen.nowrap
     def _subsample(self, x: jax.Array, name: str) -> jax.Array:

@@ -29,6 +29,16 @@ Shape = tuple[int, ...]
 Call = Callable[..., Any]
 
 
+class AtLeast(linen.Module):
+    """A map with zeros behind it, up to ``size`` pixels on each axis."""
+
+    size: int
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        behind = [(0, max(self.size - pixels, 0)) for pixels in x.shape[1:-1]]
+        return jnp.pad(x, [(0, 0), *behind, (0, 0)])
+
+
 class Canvas:
     """What is image in the maps of a network, see :mod:`jaxcnn.models.masking`.
 
@@ -74,25 +84,38 @@ class Canvas:
     def mask(self, shape: Shape) -> Any:
         """(n, *shape), True where a map of that shape holds an image."""
         found: Any = True
-        for axis, (pixels, table) in enumerate(zip(shape, self.tables[shape], strict=True)):
-            inside = self.np.arange(pixels)[None] < self.np.asarray(table)[self.sizes[:, axis]][:, None]
+        sizes = self.pixels(shape)
+        for axis, pixels in enumerate(shape):
+            inside = self.np.arange(pixels)[None] < sizes[:, axis, None]
             found = found & self.np.expand_dims(
                 inside, [1 + other for other in range(len(shape)) if other != axis]
             )
         return found
+
+    def pixels(self, shape: Shape) -> Any:
+        """(n, axes), the pixels of each image along each axis of a map of that shape."""
+        tables = enumerate(self.tables[shape])
+        return self.np.stack([self.np.asarray(table)[self.sizes[:, axis]] for axis, table in tables], -1)
 
     def fill(self, x: jax.Array, value: float = 0.0) -> jax.Array:
         """x with ``value`` outside the images."""
         return jnp.where(self.mask(x.shape[1:-1])[..., None], x, jnp.asarray(value, x.dtype))
 
     def advance(
-        self, before: Shape, after: Shape, size: Callable[[int, int], int], *, crop: bool = False
+        self,
+        before: Shape,
+        after: Shape,
+        size: Callable[[int, int], int],
+        *,
+        crop: bool = False,
+        anew: bool = False,
     ) -> None:
         """Note that a layer leads from one shape of the canvas to another.
 
         Args:
           size: from an axis and the pixels of an image on it to those behind the layer; 0: it is too small.
           crop: where ``after`` is known already, what is larger is about to be cropped to it.
+          anew: where ``after`` is known already, it is of no more use in the module that calls this layer.
         """
         tables = []
         for axis, (table, allowed) in enumerate(zip(self.tables[before], self.possible, strict=True)):
@@ -102,11 +125,16 @@ class Canvas:
                 if not new[start] and not self.traced:
                     self.refuse(f"an image of {start} pixels on axis {axis} is too small for it")
             tables.append(new)
+        if anew:
+            self.tables[after] = tables
         for new, old, allowed in zip(
             tables, self.tables.setdefault(after, tables), self.possible, strict=True
         ):
             if (new != old)[allowed].any() and not (crop and (new >= old)[allowed].all()):
-                self.refuse(f"images have different sizes in two maps of {after} positions")
+                self.clash(after)
+
+    def clash(self, shape: Shape) -> NoReturn:
+        self.refuse(f"images have different sizes in two maps of {shape} positions")
 
     def interceptor(
         self, call: Call, args: Any, kwargs: Any, context: linen.module.InterceptorContext
@@ -126,7 +154,13 @@ def _call(module: linen.Module, canvas: Canvas, call: Call, x: Any, *args: Any, 
     """A module that is made of others, or that does the same at every position."""
     if type(module).__module__.startswith("flax."):
         canvas.refuse(f"flax's {type(module).__name__} is not known to leave out what is no image; use nn's")
-    return call(x, *args, **kwargs)
+    outside = dict(canvas.tables)
+    y = call(x, *args, **kwargs)
+    inside, canvas.tables = canvas.tables, canvas.tables | outside  # whatever was made anew was so in there
+    for leaf in jax.tree.leaves(y):
+        if jnp.ndim(leaf) > 2 and inside.get(leaf.shape[1:-1]) is not canvas.tables.get(leaf.shape[1:-1]):
+            canvas.clash(leaf.shape[1:-1])
+    return y
 
 
 def _without(reason: str) -> Call:
@@ -143,12 +177,10 @@ REFUSED = {
     nn.DepthToSpace: "rearranges positions",
     nn.EMCapsules: "votes over positions",
     nn.FlattenHead: "reads every position of one size",
-    nn.LastHead: "reads the end of the canvas",
     nn.LocalConv: "has weights for every position of one size",
     nn.PixelShuffle: "rearranges positions",
     nn.PixelUnshuffle: "rearranges positions",
     nn.PrimaryCapsules: "makes a capsule of every position",
-    nn.Resize: "has a scale that depends on the size",
     nn.RoIAlign: "reads boxes",
     nn.RoutedCapsules: "reads every position of one size",
     nn.SpaceToDepth: "rearranges positions",
@@ -167,6 +199,11 @@ ALIKE = (
 
 for _kind, _reason in REFUSED.items():
     _call.register(_kind, _without(_reason))
+
+
+@_call.register(linen.Embed)
+def _embed(module: linen.Embed, canvas: Canvas, call: Call, tokens: Any) -> Any:
+    return call(tokens)
 
 
 def _slides(
@@ -296,14 +333,34 @@ def _statistics(
 @_call.register(nn.AdaptiveAvgPool)
 @_call.register(nn.AdaptiveMaxPool)
 def _adaptive(module: Any, canvas: Canvas, call: Call, x: jax.Array, *args: Any, **kwargs: Any) -> Any:
-    ones = (1,) * (x.ndim - 2)
-    if geometry.spatial_tuple(module.size, len(ones), "size") != ones:
-        canvas.refuse(f"{type(module).__name__} has windows that depend on the size; give images of one size")
     canvas.known(x)
-    pool = ops.global_avg_pool if isinstance(module, nn.AdaptiveAvgPool) else ops.global_max_pool
-    canvas.advance(x.shape[1:-1], ones, lambda axis, pixels: 1)
+    shape, size = x.shape[1:-1], geometry.spatial_tuple(module.size, x.ndim - 2, "size")
+    if isinstance(module, nn.AdaptiveAvgPool):
+        y = ops.adaptive_avg_pool(x, size, sizes=canvas.pixels(shape))
+    elif set(size) == {1}:
+        y = ops.global_max_pool(x, mask=canvas.mask(shape), keepdims=True)
+    else:
+        canvas.refuse("AdaptiveMaxPool has windows that depend on the size; give images of one size")
+    canvas.advance(shape, size, lambda axis, pixels: size[axis], anew=True)
     canvas.pooled = True
-    return pool(x, mask=canvas.mask(x.shape[1:-1]), keepdims=True)
+    return y
+
+
+@_call.register(nn.Resize)
+def _resize(module: nn.Resize, canvas: Canvas, call: Call, x: jax.Array, *args: Any, **kwargs: Any) -> Any:
+    canvas.known(x)
+    size = geometry.spatial_tuple(module.size, x.ndim - 2, "size")
+    if size not in canvas.tables:
+        canvas.refuse(f"images have no known size in a map of {size} positions that no layer made before")
+    return ops.resize(x, size, sizes=(canvas.pixels(x.shape[1:-1]), canvas.pixels(size)))
+
+
+@_call.register(nn.LastHead)
+def _last(module: nn.LastHead, canvas: Canvas, call: Call, x: jax.Array, *args: Any, **kwargs: Any) -> Any:
+    if canvas.known(x):
+        kwargs["lengths"] = jnp.asarray(canvas.pixels(x.shape[1:-1])[:, 0])
+    canvas.pooled = True
+    return call(x, *args, **kwargs)
 
 
 @_call.register(nn.LayerNorm)
@@ -320,6 +377,14 @@ def _drop_block(module: nn.DropBlock, canvas: Canvas, call: Call, x: jax.Array, 
     if train:
         canvas.refuse("DropBlock rescales by the share of the whole canvas that it keeps; use SpatialDropout")
     return call(x, train=train)
+
+
+@_call.register(AtLeast)
+def _at_least(module: AtLeast, canvas: Canvas, call: Call, x: jax.Array) -> jax.Array:
+    canvas.known(x)
+    y = call(canvas.fill(x))
+    canvas.advance(x.shape[1:-1], y.shape[1:-1], lambda axis, pixels: max(pixels, module.size), anew=True)
+    return y
 
 
 @_call.register(nn.Dense)

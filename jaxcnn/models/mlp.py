@@ -37,6 +37,8 @@ class MLP(Network):
       (2, 4)
     """
 
+    input_shape = (28, 28, 1)
+
     num_classes: int = 10
     hidden: Sequence[int] = (256, 256)
     activation: Choice = "relu"
@@ -80,6 +82,8 @@ class MatchedMLP(Network):
       >>> sum(leaf.size for leaf in jax.tree.leaves(shapes)), shapes["dense1"]["kernel"].shape
       (62020, (784, 78))
     """
+
+    input_shape = (28, 28, 1)
 
     num_classes: int = 10
     match: str = "lenet5"

@@ -8,11 +8,10 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.mobilenet import divisible
-from jaxcnn.models.network import Network
+from jaxcnn.models.mobile import MobileNetwork
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Rule
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 
@@ -70,21 +69,15 @@ TORCH_NAMES = {
 
 
 @register(name="mobilenet_v1")
-class MobileNetV1(Network):
+class MobileNetV1(MobileNetwork, kw_only=True):
     """MobileNet v1: a strided stem, 13 pairs of depthwise and 1×1 convolutions, and a head.
 
     ``mobilenet_v1`` has the 4,231,976 parameters of timm's ``mobilenetv1_100`` on 1,000 classes, and like it
     and the authors' code it clips activations at 6. Convolutions start He normal by fan-out, norms at scale 1
     and bias 0, the head normal with deviation 0.01.
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels, rounded to multiples of 8; α of the paper.
+    Attributes: those of :class:`jaxcnn.models.mobile.MobileNetwork`, ``width`` being α of the paper, and
       stages: (channels, blocks, strides of the first) of each.
-      dropout: rate before the head's dense layer.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the depthwise convolutions.
-      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
     Applications, 2017.
@@ -100,37 +93,23 @@ class MobileNetV1(Network):
 
     torch_names = TORCH_NAMES
 
-    num_classes: int = 1000
-    width: float = 1.0
     stages: Sequence[Sequence[int]] = STAGES
-    dropout: float = 0.0
-    norm: Choice = "batch"
     activation: Choice = "relu6"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.rows("stages", self.stages, Stage)
         super().__post_init__()
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        parts: dict[str, Any] = {"norm": self.norm, "dtype": self.dtype}
-        x = nn.ConvNorm(divisible(32 * self.width), 3, 2, name="stem", **parts)(x, train=train)
-        x = choices.activation(self.activation)(x)
+        x = self.begin(x, 32, train)
         for number, row in enumerate(self.stages, start=1):
             stage = Stage(*row)
             for block in range(1, stage.blocks + 1):
                 x = DepthwiseSeparable(
-                    divisible(stage.features * self.width),
+                    self.scaled(stage.features),
                     stage.strides if block == 1 else 1,
-                    activation=self.activation,
-                    conv=self.conv,
                     name=f"stage{number}_block{block}",
-                    **parts,
+                    **self.parts,
                 )(x, train=train)
-        normal = linen.initializers.normal(0.01)
-        head = heads.head(self.head, self.num_classes, dropout=self.dropout, kernel_init=normal, name="head")
-        return head(x, train=train)
+        return self.scores(x, train, dropout=self.dropout, kernel_init=linen.initializers.normal(0.01))

@@ -9,11 +9,10 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.mobilenet import divisible
-from jaxcnn.models.network import Network
+from jaxcnn.models.mobile import MobileNetwork, divisible
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 
@@ -75,28 +74,26 @@ TORCH_NAMES = {
         Rule("head/dense", "classifier"),
     ),
 }
+TORCH_OPTIONS = {
+    "torchvision": {"epsilon": 1e-3, "momentum": 0.99},
+    "timm": {"epsilon": 1e-5, "momentum": 0.9},
+}
 
 
 @register(name="mobilenet_v3")
-class MobileNetV3(Network):
+class MobileNetV3(MobileNetwork, kw_only=True):
     """MobileNet v3: a strided stem, gated inverted residuals, a 1×1 convolution, one hidden layer, scores.
 
     Names and sizes are torchvision's: ``mobilenet_v3_large`` has 5,483,032 parameters on 1,000 classes,
     ``mobilenet_v3_small`` 2,542,856. Convolutions start He normal by fan-out, norms at scale 1 and bias 0,
-    gates LeCun normal, the dense layers normal with deviation 0.01. Batch normalization adds 0.001 to
-    variances and remembers 0.99 of its statistics, as torchvision's.
+    gates LeCun normal, the dense layers normal with deviation 0.01. Weights of timm go with ``epsilon=1e-5,
+    momentum=0.9``.
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels, rounded to multiples of 8.
+    Attributes: those of :class:`jaxcnn.models.mobile.MobileNetwork`, and
       stages: the blocks of each stage, each (kernel size, inner channels, channels, gated, early, strides).
       hidden: units of the layer before the scores, of the ``fc`` head.
-      dropout: rate before the last layer.
-      norm, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the depthwise convolutions.
-      activation, early_activation: of most blocks, and of those at the start marked ``early``.
-      head: ``fc``, ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      drop_path: probability that the last block is left out for an example in training.
-      dtype: of the computation; parameters and logits are float32.
+      early_activation: of the blocks at the start that are marked ``early``.
+      drop_path: see :class:`jaxcnn.models.convnet.ConvNet`.
 
     Reference: Howard et al., Searching for MobileNetV3, 2019.
 
@@ -110,22 +107,19 @@ class MobileNetV3(Network):
     """
 
     torch_names = TORCH_NAMES
+    torch_options = TORCH_OPTIONS
 
-    num_classes: int = 1000
-    width: float = 1.0
     stages: Sequence[Sequence[Sequence[Any]]] = LARGE
     hidden: int = 1280
     dropout: float = 0.2
-    norm: Choice = "batch"
     activation: Choice = "hard_swish"
     early_activation: Choice = "relu"
-    conv: Choice = "conv"
+    epsilon: float = 1e-3
+    momentum: float = 0.99
     head: Choice = "fc"
     drop_path: float = 0.0
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.whole("hidden", self.hidden)
         choices.activation(self.early_activation)
         for i, blocks in enumerate(self.stages):
@@ -134,35 +128,28 @@ class MobileNetV3(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        norm = choices.tuned(self.norm, epsilon=1e-3, momentum=0.99)
-        parts: dict[str, Any] = {"norm": norm, "dtype": self.dtype}
-        activation = choices.activation(self.activation)
-        x = activation(nn.ConvNorm(divisible(16 * self.width), 3, 2, name="stem", **parts)(x, train=train))
+        x = self.begin(x, 16, train)
         total, done = sum(map(len, self.stages)), 0
         for stage, blocks in enumerate(self.stages, start=1):
             for number, row in enumerate(blocks, start=1):
                 block, done = Block(*row), done + 1
-                inner = divisible(block.inner * self.width)
+                inner = self.scaled(block.inner)
+                early = {"activation": self.early_activation} if block.early else {}
                 x = nn.InvertedResidual(
-                    divisible(block.features * self.width),
+                    self.scaled(block.features),
                     inner,
                     block.kernel_size,
                     block.strides,
                     squeeze=divisible(inner // 4) if block.gated else 0,
-                    activation=self.early_activation if block.early else self.activation,
                     gate="hard_sigmoid",
-                    conv=self.conv,
                     drop_path=self.drop_path * done / total,
                     name=f"stage{stage}_block{number}",
-                    **parts,
+                    **self.parts | early,
                 )(x, train=train)
-        x = activation(nn.ConvNorm(6 * x.shape[-1], 1, name="last", **parts)(x, train=train))
-        options: dict[str, Any] = {}
-        if self.head == "fc":
-            options = {"size": 1, "hidden": (self.hidden,), "activation": activation, "dtype": self.dtype}
+        x = self.widen(x, 6 * x.shape[-1], train)
+        fc = {"size": 1} | self.hidden_layers([self.hidden])
         normal = linen.initializers.normal(0.01)
-        options |= {"dropout": self.dropout, "kernel_init": normal}
-        return heads.head(self.head, self.num_classes, name="head", **options)(x, train=train)
+        return self.scores(x, train, fc=fc, dropout=self.dropout, kernel_init=normal)
 
 
 register(functools.partial(MobileNetV3, stages=LARGE, hidden=1280), name="mobilenet_v3_large")

@@ -22,7 +22,9 @@ class Network(linen.Module):
       torch_names: what its numbers are called in torchvision and timm, see :mod:`jaxcnn.models.torch_names`.
       torch_spare: how keys begin that may be left over there: auxiliary heads, which published files hold
         also where the network is built without.
+      torch_options: by library the arguments that its weights go with, where they are not our defaults.
       least_size: pixels on each axis below which it treats an image differently.
+      input_shape: sizes of an input as its authors used it, (*spatial, c).
       auxiliary: modules that return logits too, each with the weight of its loss in training.
 
     Example:
@@ -37,7 +39,9 @@ class Network(linen.Module):
 
     torch_names: ClassVar[Mapping[str, Sequence[Rule]]] = {}
     torch_spare: ClassVar[tuple[str, ...]] = ()
+    torch_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     least_size: ClassVar[int] = 1
+    input_shape: ClassVar[tuple[int, ...]] = (224, 224, 3)
 
     @property
     def auxiliary(self) -> Mapping[str, float]:
@@ -58,8 +62,8 @@ class Network(linen.Module):
           x: images (n, *spatial, c).
           train: whether this is training.
           mask: (n, *spatial), True where there is image: a rectangle in the low corner for each, so that a
-            batch may hold images of mixed sizes. The logits are those of each image alone, to rounding, and
-            statistics of a batch are those of real pixels.
+            batch may hold images of mixed sizes, or sentences of mixed lengths. The logits are those of each
+            alone, to rounding, and statistics of a batch are those of real pixels.
           intermediates: paths of modules such as ``stage1_block1/conv1``, or shell patterns of them, in which
             ``*`` matches slashes too.
 
@@ -85,17 +89,22 @@ class Network(linen.Module):
             return y
 
         with contextlib.ExitStack() as stack:
-            if mask is not None:
-                if mask.shape != x.shape[:-1]:
-                    raise ValueError(f"mask has shape {mask.shape}: expected {x.shape[:-1]} for these images")
-                stack.enter_context(linen.intercept_methods(Canvas(mask, self.least_size).interceptor))
-            if patterns:
+            if patterns:  # around the canvas, so that they are what the network goes on with
                 stack.enter_context(linen.intercept_methods(record))
+            if mask is not None:
+                if mask.shape != (expected := self.places(x)):
+                    raise ValueError(f"mask has shape {mask.shape}: expected {expected} for these images")
+                stack.enter_context(linen.intercept_methods(Canvas(mask, self.least_size).interceptor))
             logits = self.forward(x, train)
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 raise ValueError(f"intermediates={pattern!r} is no module; {nearest(pattern, set(names))}")
         return (logits, found) if patterns else logits
+
+    @linen.nowrap
+    def places(self, x: jax.Array) -> tuple[int, ...]:
+        """(n, *spatial) of an input."""
+        return x.shape[:-1]
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> Any:

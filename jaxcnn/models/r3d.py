@@ -5,6 +5,7 @@ import functools
 from jaxcnn.models.registry import register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.torch_names import Rule
+from jaxcnn.nn.choices import Choice
 
 TORCH_NAMES: dict[str, tuple[Rule, ...]] = {
     "torchvision": (
@@ -18,11 +19,11 @@ TORCH_NAMES: dict[str, tuple[Rule, ...]] = {
 
 
 @register(name="r3d")
-class R3D(ResNet):
+class R3D(ResNet, kw_only=True):
     """A residual network of three axes, for videos (n, time, height, width, channels).
 
     Its stem is a 3×7×7 convolution that halves height and width alone, without pooling. ``r3d_18`` is
-    torchvision's: 33,371,472 parameters on the 400 classes of Kinetics. For initialization see
+    torchvision's, on the 400 classes of Kinetics: 33,371,472 parameters. For initialization see
     :class:`jaxcnn.models.residual.ResidualNetwork`.
 
     Attributes: those of :class:`jaxcnn.models.ResNet`.
@@ -41,8 +42,10 @@ class R3D(ResNet):
     """
 
     torch_names = TORCH_NAMES
+    input_shape = (16, 112, 112, 3)
 
-    stem: str = "video"
+    num_classes: int = 400
+    stem: Choice = "video"
 
 
 register(functools.partial(R3D, stages=(2, 2, 2, 2), block="basic"), name="r3d_18")

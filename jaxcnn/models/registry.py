@@ -1,7 +1,6 @@
 """Networks by name: ``create("resnet20(num_filters=32)", num_classes=10)``."""
 
 import fnmatch
-import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -24,7 +23,8 @@ def register(builder: Any = None, *, name: str | None = None) -> Any:
 
     Args:
       builder: what :func:`create` calls with the arguments a person wrote. Its signature is the list of
-        valid arguments, so it spells them out (no ``**kwargs``).
+        valid arguments, so it spells them out (no ``**kwargs``); what a ``functools.partial`` holds are
+        defaults like others.
       name: what people type; the default is the builder's own name in lower case.
 
     Returns:
@@ -62,6 +62,16 @@ def names(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_BUILDERS, pattern.lower()), key=_natural)
 
 
+def likely(name: str) -> str:
+    """The names that are nearest to a wrong one, or where they stand.
+
+    >>> likely("resnet2O")
+    'did you mean resnet32 or resnet20 or resnet?'
+    """
+    close = nearest(name, _BUILDERS)
+    return close if close.startswith("did") else "python -m jaxcnn.describe --models='*' lists all names"
+
+
 def arguments_of(name: str) -> dict[str, Any]:
     """The arguments that a model takes, with their defaults (``inspect.Parameter.empty``: required).
 
@@ -69,13 +79,10 @@ def arguments_of(name: str) -> dict[str, Any]:
     (256, 256)
     """
     if name not in _BUILDERS:
-        raise UserError(f"model {name!r} is unknown; {nearest(name, _BUILDERS)}")
-    builder = _BUILDERS[name]
-    hidden = {"parent", "name"}  # what Linen adds to every module
-    if isinstance(builder, functools.partial):
-        hidden |= builder.keywords.keys()  # what makes resnet20 a resnet20
-    parameters = inspect.signature(builder).parameters
-    return {key: p.default for key, p in parameters.items() if key not in hidden}
+        raise UserError(f"model {name!r} is unknown; {likely(name)}")
+    parameters = inspect.signature(_BUILDERS[name]).parameters
+    linens = ("parent", "name")  # what every module has
+    return {key: p.default for key, p in parameters.items() if key not in linens}
 
 
 def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kwargs: Any) -> nn.Module:
@@ -97,6 +104,8 @@ def create(text: str, *, num_classes: int | None = None, dtype: Any = None, **kw
       >>> create("mlp(hidden=[32])", num_classes=3).num_classes
       3
     """
+    if "-" in text and text.replace("-", "_").isidentifier():
+        raise UserError(f"model {text!r} is unknown; {likely(text.replace('-', '_'))}")
     call = callstring.parse_one(text)
     known = arguments_of(call.name)
     if call.args:

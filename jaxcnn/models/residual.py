@@ -8,9 +8,10 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
-from jaxcnn.models.stem import STEMS, STRIDES, stem
-from jaxcnn.nn import choices, heads
+from jaxcnn.models.convnet import ConvNet
+from jaxcnn.models.stem import stem
+from jaxcnn.models.stem import strides as stem_strides
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 BLOCKS: dict[str, Callable[..., nn.ResidualBlock]] = {
@@ -19,19 +20,17 @@ BLOCKS: dict[str, Callable[..., nn.ResidualBlock]] = {
 }
 
 
-class ResidualNetwork(Network, kw_only=True):
+class ResidualNetwork(ConvNet, kw_only=True):
     """A stem, stages of residual blocks with 1×, 2×, 4×, … ``num_filters`` channels, and a head.
 
     Every stage but the first halves the map; any image of one to three spatial axes and any size fits the
     ``pooled`` head. Convolutions start He normal by fan-out, norms at scale 1 and bias 0, the head LeCun
-    normal with bias 0. With ``drop_path`` the probability grows linearly to that of the last block.
+    normal with bias 0.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       num_filters: channels of the first stage, before a bottleneck's expansion.
       stem_filters: channels of the stem; None: ``num_filters``.
       stem: see :func:`jaxcnn.models.stem.stem`.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
       shortcut: where the shape changes, ``projection``, ``pad`` or ``average``.
       order: ``post``, or ``pre``: norm and activation in front of each convolution, and once more in front of
         the head; see :class:`jaxcnn.nn.ResidualBlock`, as for ``shortcut``.
@@ -40,35 +39,25 @@ class ResidualNetwork(Network, kw_only=True):
       output_stride: pixels of the image from one place of the last map to the next. A stage that would go
         beyond it dilates in the place of striding: where the strided network has values this one has the same
         (but for ``average`` shortcuts), with others between. None: every stage strides.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
-      drop_path: probability that the last block is left out for an example in training.
+      drop_path: see :class:`jaxcnn.models.convnet.ConvNet`.
       zero_init: start every block as the identity.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    num_classes: int = 1000
     num_filters: int = 64
     stem_filters: int | None = None
-    stem: str = "imagenet"
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
+    stem: Choice = "imagenet"
     shortcut: str = "projection"
     order: str = "post"
     gate: Choice = "none"
     stage_convs: Sequence[Choice] = ()
     output_stride: int | None = None
-    head: Choice = "pooled"
     drop_path: float = 0.0
     zero_init: bool = False
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.whole("num_filters", self.num_filters)
         if self.stem_filters is not None:
             arguments.whole("stem_filters", self.stem_filters)
-        choices.one_of("stem", self.stem, tuple(STEMS))
         choices.pick("gate", self.gate, choices.GATES)
         choices.one_of("order", self.order, ("post", "pre"))
         if choices.shortcut(self.shortcut) == "identity":
@@ -84,10 +73,14 @@ class ResidualNetwork(Network, kw_only=True):
             raise ValueError(
                 f"stage_convs={self.stage_convs!r}: expected one for each of the {stages} stages"
             )
-        possible = [STRIDES[self.stem] * 2**stage for stage in range(stages)]
-        if self.output_stride not in (None, *possible):
-            raise ValueError(f"output_stride={self.output_stride!r}: expected one of {possible}, or None")
         super().__post_init__()
+        if self.output_stride is None:
+            return
+        if not isinstance(self.stem, str):
+            raise ValueError(f"output_stride={self.output_stride!r}: expected a stem by name; write None")
+        possible = [stem_strides(self.stem) * 2**stage for stage in range(stages)]
+        if self.output_stride not in possible:
+            raise ValueError(f"output_stride={self.output_stride!r}: expected one of {possible}, or None")
 
     @linen.nowrap
     def plan(self) -> tuple[Sequence[int], Callable[..., Any], dict[str, Any]]:
@@ -96,24 +89,20 @@ class ResidualNetwork(Network, kw_only=True):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        return heads.head(self.head, self.num_classes, name="head")(self.maps(x, train)[-1], train=train)
+        return self.scores(self.maps(x, train)[-1], train)
 
     @linen.nowrap
     def maps(self, x: jax.Array, train: bool) -> list[jax.Array]:
         """What each stage makes of images, the last normalized and activated; a part of :meth:`forward`."""
         stages, make, own = self.plan()
-        parts: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "conv": self.conv,
-            "dtype": self.dtype,
-        }
-        x = stem(self.stem, x, self.stem_filters or self.num_filters, train=train, **parts)
-        total, done, reached, dilation = sum(stages), 0, STRIDES[self.stem], 1
+        parts = self.parts
+        x = stem(self.stem, x, self.scaled(self.stem_filters or self.num_filters), train=train, **parts)
+        reached = stem_strides(str(self.stem)) if self.output_stride else 0
+        total, done, dilation = sum(stages), 0, 1
         maps = []
         for stage, blocks in enumerate(stages, start=1):
             strides, before = 1, dilation
-            if stage > 1 and reached == self.output_stride:
+            if stage > 1 and self.output_stride and reached == self.output_stride:
                 dilation *= 2
             elif stage > 1:
                 strides, reached = 2, 2 * reached
@@ -122,7 +111,7 @@ class ResidualNetwork(Network, kw_only=True):
             for block in range(1, blocks + 1):
                 done += 1
                 x = make(
-                    self.num_filters * 2 ** (stage - 1),
+                    self.scaled(self.num_filters * 2 ** (stage - 1)),
                     strides=strides if block == 1 else 1,
                     dilation=dilation,
                     first_dilation=before if block == 1 else dilation,
@@ -138,6 +127,5 @@ class ResidualNetwork(Network, kw_only=True):
                 )(x, train=train)
             maps.append(x)
         if self.order == "pre":
-            norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
-            maps[-1] = choices.activation(self.activation)(x if norm is None else norm(x, train=train))
+            maps[-1] = choices.activation(self.activation)(self.normalized(x, train))
         return maps

@@ -48,7 +48,8 @@ class ResNet(ResidualNetwork):
       stages: blocks of each stage; a number: of the only stage.
       block: ``basic``, ``bottleneck``, or a callable that takes the arguments of
         :class:`jaxcnn.nn.ResidualBlock`, such as a subclass of it.
-      groups, width: of a bottleneck's 3×3 convolution, see :class:`jaxcnn.nn.BottleneckBlock`.
+      groups, width_per_group: of a bottleneck's 3×3 convolution, which has as many channels as the stage's
+        ``groups · width_per_group`` for every 64.
 
     References:
       He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016.
@@ -79,23 +80,26 @@ class ResNet(ResidualNetwork):
     stages: int | Sequence[int] = (2, 2, 2, 2)
     block: Choice = "basic"
     groups: int = 1
-    width: float = 1.0
+    width_per_group: int = 64
 
     def __post_init__(self) -> None:
         arguments.wholes("stages", (self.stages,) if isinstance(self.stages, int) else self.stages)
         arguments.whole("groups", self.groups)
+        arguments.whole("width_per_group", self.width_per_group)
         choices.pick("block", self.block, BLOCKS)
-        if self.block == "basic" and (self.groups, self.width) != (1, 1.0):
+        if self.block == "basic" and (self.groups, self.width_per_group) != (1, 64):
             raise ValueError(
-                f"groups={self.groups}, width={self.width}: basic blocks have neither; use bottleneck"
+                f"groups={self.groups}, width_per_group={self.width_per_group}: basic blocks have neither; "
+                f"use bottleneck"
             )
         super().__post_init__()
 
     @linen.nowrap
     def plan(self) -> tuple[Sequence[int], Callable[..., Any], dict[str, Any]]:
         stages = (self.stages,) if isinstance(self.stages, int) else self.stages
-        usual = (self.groups, self.width) == (1, 1.0)  # which every block is
-        own = {} if usual else {"groups": self.groups, "width": self.width}
+        own: dict[str, Any] = {}
+        if (self.groups, self.width_per_group) != (1, 64):  # which every block is
+            own = {"groups": self.groups, "width": self.groups * self.width_per_group / 64}
         return stages, choices.pick("block", self.block, BLOCKS), own
 
 
@@ -113,13 +117,13 @@ for _name, _options in {
     **{f"resnet{depth}": _DEPTHS[depth] for depth in (18, 34, 50, 101, 152)},
     **{f"resnet{depth}d": _DEPTHS[depth] | _D for depth in (18, 26, 34, 50, 101, 152)},
     **{f"seresnet{depth}": _DEPTHS[depth] | _SE for depth in (18, 34, 50, 101, 152)},
-    "resnext50_32x4d": _DEPTHS[50] | {"groups": 32, "width": 2.0},
-    "resnext101_32x8d": _DEPTHS[101] | {"groups": 32, "width": 4.0},
-    "resnext101_64x4d": _DEPTHS[101] | {"groups": 64, "width": 4.0},
-    "seresnext50_32x4d": _DEPTHS[50] | _SE | {"groups": 32, "width": 2.0},
-    "seresnext101_32x8d": _DEPTHS[101] | _SE | {"groups": 32, "width": 4.0},
-    "wide_resnet50_2": _DEPTHS[50] | {"width": 2.0},
-    "wide_resnet101_2": _DEPTHS[101] | {"width": 2.0},
+    "resnext50_32x4d": _DEPTHS[50] | {"groups": 32, "width_per_group": 4},
+    "resnext101_32x8d": _DEPTHS[101] | {"groups": 32, "width_per_group": 8},
+    "resnext101_64x4d": _DEPTHS[101] | {"groups": 64, "width_per_group": 4},
+    "seresnext50_32x4d": _DEPTHS[50] | _SE | {"groups": 32, "width_per_group": 4},
+    "seresnext101_32x8d": _DEPTHS[101] | _SE | {"groups": 32, "width_per_group": 8},
+    "wide_resnet50_2": _DEPTHS[50] | {"width_per_group": 128},
+    "wide_resnet101_2": _DEPTHS[101] | {"width_per_group": 128},
     "deform_resnet50": _DEPTHS[50] | {"stage_convs": ("conv", "deform", "deform", "deform")},
 }.items():
     register(functools.partial(ResNet, **_options), name=_name)

@@ -10,6 +10,7 @@ from jaxcnn.models import arguments
 from jaxcnn.models.registry import register
 from jaxcnn.models.residual import BLOCKS, ResidualNetwork
 from jaxcnn.nn import choices
+from jaxcnn.nn.choices import Choice
 
 STAGES = 3
 LAYERS = {"basic": 2, "bottleneck": 3}  # of each block
@@ -48,9 +49,11 @@ class CifarResNet(ResidualNetwork, kw_only=True):
       (2, 5)
     """
 
+    input_shape = (32, 32, 3)
+
     num_classes: int = 10
     num_filters: int = 16
-    stem: str = "cifar"
+    stem: Choice = "cifar"
     shortcut: str = "pad"
     depth: int = 20
     block: str = "basic"

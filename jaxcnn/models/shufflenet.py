@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.chain import scaled
+from jaxcnn.models.mobile import MobileNetwork
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Rule
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 
@@ -81,21 +82,16 @@ TORCH_NAMES = {
 
 
 @register(name="shufflenet_v2")
-class ShuffleNetV2(Network):
+class ShuffleNetV2(MobileNetwork, kw_only=True):
     """ShuffleNet v2: a strided stem with max pooling, three stages of blocks, a 1×1 convolution, and a head.
 
     Names and sizes are torchvision's: ``shufflenet_v2_x1_0`` has 2,278,604 parameters on 1,000 classes. The
     first block of every stage halves the map. Convolutions start He normal by fan-out, norms at scale 1 and
     bias 0, the head LeCun normal.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.mobile.MobileNetwork`, where ``width`` makes even numbers, and
       stages: blocks of each stage.
       num_filters: channels of the stem, of each stage, and of the last convolution; those of stages even.
-      dropout: rate before the head's dense layer.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the depthwise convolutions.
-      head: ``pooled``, ``flatten`` (one input size), or a callable from the number of classes.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Ma, Zhang, Zheng and Sun, ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture
     Design, 2018.
@@ -110,18 +106,11 @@ class ShuffleNetV2(Network):
 
     torch_names = TORCH_NAMES
 
-    num_classes: int = 1000
     stages: Sequence[int] = (4, 8, 4)
     num_filters: Sequence[int] = (24, 116, 232, 464, 1024)
-    dropout: float = 0.0
-    norm: Choice = "batch"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
-    head: Choice = "pooled"
-    dtype: Any = None
+    stem: Choice = "shufflenet"
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("stages", self.stages)
         arguments.wholes("num_filters", self.num_filters)
         if len(self.num_filters) != len(self.stages) + 2:
@@ -135,23 +124,22 @@ class ShuffleNetV2(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        parts: dict[str, Any] = {"norm": self.norm, "dtype": self.dtype}
-        activation = choices.activation(self.activation)
         first, *middle, last = self.num_filters
-        x = activation(nn.ConvNorm(first, 3, 2, name="stem", **parts)(x, train=train))
-        x = nn.MaxPool(3, strides=2, padding=1)(x)
+        x = self.begin(x, first, train)
         for stage, (features, blocks) in enumerate(zip(middle, self.stages, strict=True), start=1):
             for block in range(1, blocks + 1):
                 x = ShuffleBlock(
-                    features,
+                    self.scaled(features),
                     2 if block == 1 else 1,
-                    activation=self.activation,
-                    conv=self.conv,
                     name=f"stage{stage}_block{block}",
-                    **parts,
+                    **self.parts,
                 )(x, train=train)
-        x = activation(nn.ConvNorm(last, 1, name="last", **parts)(x, train=train))
-        return heads.head(self.head, self.num_classes, dropout=self.dropout, name="head")(x, train=train)
+        x = self.widen(x, self.scaled(last), train)
+        return self.scores(x, train, dropout=self.dropout)
+
+    @linen.nowrap
+    def scaled(self, features: int) -> int:
+        return features if self.width == 1 else 2 * scaled(features, self.width / 2)
 
 
 for _name, _filters in {

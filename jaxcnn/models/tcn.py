@@ -8,9 +8,9 @@ import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 
@@ -22,6 +22,7 @@ class TemporalBlock(linen.Module):
       kernel_size, dilation: of both convolutions.
       dropout: rate of dropping a channel behind each.
       norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
+      drop_path: probability of leaving both out for an example in training.
       dtype: of the computation; None is that of the input.
     """
 
@@ -32,6 +33,7 @@ class TemporalBlock(linen.Module):
     norm: Choice = "none"
     activation: Choice = "relu"
     conv: Choice = "weight_norm"
+    drop_path: float = 0.0
     dtype: Any = None
 
     @linen.compact
@@ -52,11 +54,11 @@ class TemporalBlock(linen.Module):
             y = nn.SpatialDropout(self.dropout, name=f"dropout{i}")(y, train=train)
         if x.shape[-1] != self.features:
             x = nn.Conv(self.features, 1, dtype=self.dtype, name="shortcut")(x)
-        return activation(x + y)
+        return activation(x + nn.DropPath(self.drop_path, name="drop_path")(y, train=train))
 
 
 @register
-class TCN(Network):
+class TCN(ConvNet, kw_only=True):
     """Blocks of causal convolutions whose dilation doubles: 1, 2, 4, …
 
     Output t reads inputs t − r + 1 to t, with the receptive field r = 1 + Σ (k − 1)·d over all convolutions,
@@ -65,15 +67,14 @@ class TCN(Network):
     Convolutions start He normal by fan-out with their lengths learned apart from their directions, the head
     LeCun normal, biases at zero.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       num_filters: channels of each block.
       kernel_size: taps of every convolution.
       dropout: rate of dropping a channel behind each convolution.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is that of the causal convolutions.
+      drop_path: see :class:`jaxcnn.models.convnet.ConvNet`.
+      conv: of the causal convolutions.
       head: ``last`` (logits of the last time), ``dense`` (of every time, shape (n, length, num_classes)),
         ``pooled``, or a callable from the number of classes.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Bai, Kolter and Koltun, An Empirical Evaluation of Generic Convolutional and Recurrent Networks
     for Sequence Modeling, 2018.
@@ -88,17 +89,17 @@ class TCN(Network):
     """
 
     num_classes: int = 10
+    input_shape = (784, 1)
+
     num_filters: Sequence[int] = (25,) * 8
     kernel_size: int = 3
     dropout: float = 0.2
+    drop_path: float = 0.0
     norm: Choice = "none"
-    activation: Choice = "relu"
     conv: Choice = "weight_norm"
     head: Choice = "last"
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("num_filters", self.num_filters)
         arguments.whole("kernel_size", self.kernel_size, 2)
         super().__post_init__()
@@ -107,14 +108,12 @@ class TCN(Network):
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
         for i, features in enumerate(self.num_filters):
             x = TemporalBlock(
-                features,
+                self.scaled(features),
                 self.kernel_size,
                 2**i,
                 self.dropout,
-                self.norm,
-                self.activation,
-                self.conv,
-                self.dtype,
+                drop_path=self.drop_path * (i + 1) / len(self.num_filters),
                 name=f"stage1_block{i + 1}",
+                **self.parts,
             )(x, train=train)
-        return heads.head(self.head, self.num_classes, name="head")(x, train=train)
+        return self.scores(x, train)

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
+from jaxcnn.models.chain import scaled
+from jaxcnn.models.masking import AtLeast
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import register
 from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
-from jaxcnn.ops import geometry
 
 
 def _uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
@@ -25,7 +26,7 @@ class TextCNN(Network):
     """Convolutions of several widths over a sequence, the maximum of each feature over time, and a head.
 
     Sequences are embedded already, (n, length, channels), or tokens (n, length) of ``vocabulary`` kinds, for
-    which it learns vectors. Any length fits; one shorter than the widest convolution is centred in zeros.
+    which it learns vectors. Any length fits; one shorter than the widest convolution has zeros behind it.
     Vectors start uniform between −0.25 and 0.25 as the paper's do, convolutions He normal by fan-out, the
     dense layer LeCun normal, biases at zero.
 
@@ -35,6 +36,7 @@ class TextCNN(Network):
       num_classes: logits.
       widths: words that each convolution sees.
       num_filters: features of each width.
+      width: multiplies them.
       vocabulary: kinds of tokens; None where sequences are embedded already.
       embedding: channels of a token's vector.
       dropout: rate before the dense layer.
@@ -54,6 +56,7 @@ class TextCNN(Network):
     num_classes: int = 2
     widths: Sequence[int] = (3, 4, 5)
     num_filters: int = 100
+    width: float = 1.0
     vocabulary: int | None = None
     embedding: int = 300
     dropout: float = 0.5
@@ -72,8 +75,12 @@ class TextCNN(Network):
         super().__post_init__()
 
     @property
-    def least_size(self) -> int:  # type: ignore[override]
-        return max(self.widths)
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (64,) if self.vocabulary is not None else (64, self.embedding)
+
+    @linen.nowrap
+    def places(self, x: jax.Array) -> tuple[int, ...]:
+        return x.shape if self.vocabulary is not None else x.shape[:-1]
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
@@ -86,13 +93,13 @@ class TextCNN(Network):
                 f"vocabulary={self.vocabulary}: expected sequences (n, length, channels), or tokens (n, "
                 f"length) with a vocabulary; not {x.shape}"
             )
-        margin = geometry.centre_padding(x.shape[1], max(self.widths))
+        x = AtLeast(max(self.widths), name="at_least")(x)
         found = []
         for width in self.widths:
             conv = nn.ConvNorm(
-                self.num_filters,
+                scaled(self.num_filters, self.width),
                 width,
-                padding=(margin,),
+                padding="VALID",
                 norm=self.norm,
                 conv=self.conv,
                 dtype=self.dtype,

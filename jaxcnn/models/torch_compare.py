@@ -87,7 +87,7 @@ def compare(
     import torch
 
     module = create(name) if isinstance(name, str) else name
-    keys = keys_in(flatten(variables), module, theirs.state_dict())
+    _, keys = keys_in(flatten(variables), module, theirs.state_dict())
     matched = {
         key.rpartition(".")[0]: path.rpartition("/")[0]
         for (_, path), (key, _) in keys.items()

@@ -5,9 +5,12 @@ What a family's numbers are called there is said by the rules in its class, see
 the same, byte for byte. The counters ``num_batches_tracked``, which torch keeps beside running statistics,
 have no counterpart here; they are ignored and written as 0.
 
-The momentum of running statistics is no number of a state dictionary. torch's 0.1 is the default of
-:class:`jaxcnn.nn.BatchNorm`, 0.9 by Flax's convention; torch's running variance is the unbiased one, so
-training goes on exactly as there with ``norm=functools.partial(nn.BatchNorm, unbiased=True)``.
+The epsilon and momentum of batch normalization are no numbers of a state dictionary. Our defaults are
+torchvision's; where timm's differ, in MobileNet v3 and EfficientNet, its weights are refused unless the
+network is made with them, as in ``create("mobilenet_v3_large", epsilon=1e-5, momentum=0.9)``. (What timm
+calls ``tf_…`` has those keys too, but pads as TensorFlow does, which no network here does.) torch's momentum
+0.1 is 0.9 by Flax's convention; its running variance is the unbiased one, so training goes on exactly as
+there with ``norm=functools.partial(nn.BatchNorm, unbiased=True)``.
 """
 
 import difflib
@@ -22,6 +25,7 @@ import numpy as np
 from jaxcnn.errors import UserError
 from jaxcnn.models.registry import create
 from jaxcnn.models.torch_names import AsItIs, Layout, flatten, rename
+from jaxcnn.nn import choices
 
 OURS = "jaxcnn"
 COUNTER = "num_batches_tracked"
@@ -50,8 +54,9 @@ def load_torch(
       A tree like ``variables`` with their types; collections other than params and batch_stats are as given.
 
     Raises:
-      UserError: the file is missing or no such file, or keys are missing, left over or misshapen: all of them
-        are listed, the nearest names beside.
+      UserError: the file is missing or no such file; keys are missing, left over or misshapen: all of them
+        are listed, the nearest names beside; or the weights are of a library that normalizes by another
+        epsilon.
 
     Example:
       >>> import jax
@@ -69,23 +74,23 @@ def load_torch(
     leaves = flatten(variables)
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
-    keys = keys_in(leaves, name, state)
+    layout, keys = keys_in(leaves, name, state)
     ours = {key for key, _ in keys.values()}
-    spare = getattr(create(name) if isinstance(name, str) else name, "torch_spare", ())
+    spare = getattr(_module(name), "torch_spare", ())
     missing, left_over = (
         ours - state.keys(),
         {key for key in state.keys() - ours if not key.startswith(spare)},
     )
     found, wrong = {}, []
-    for leaf, (key, layout) in keys.items():
+    for leaf, (key, lies) in keys.items():
         path = leaf[1]
         shape = tuple(leaves[leaf].shape)
         if key not in state:
             wrong.append(f"missing {key} (our {path}){_near(key, left_over)}")
             continue
-        expected = layout.shape_there(shape)
+        expected = lies.shape_there(shape)
         if tuple(state[key].shape) == expected:
-            found[leaf] = jnp.asarray(layout.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
+            found[leaf] = jnp.asarray(lies.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
         elif new_head and not {"head", "aux_head"}.isdisjoint(path.split("/")):
             found[leaf] = leaves[leaf]
         else:
@@ -93,10 +98,11 @@ def load_torch(
                 f"misshapen {key}: {tuple(state[key].shape)} there, {expected} expected (our {path})"
             )
     wrong += [f"left over {key}{_near(key, missing)}" for key in state if key in left_over]
+    what = "the state dictionary" if isinstance(source, Mapping) else source
     if wrong:
         more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
-        what = "the state dictionary" if isinstance(source, Mapping) else source
         raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
+    _check_options(_module(name), layout, f"{what} holds weights of {layout}")
     return dict(variables) | _unflatten(found)
 
 
@@ -168,10 +174,24 @@ def read(path: Path) -> dict[str, Any]:
 
 def keys_in(
     leaves: Mapping[tuple[str, str], Any], name: str | linen.Module, state: Mapping[str, Any]
-) -> dict[tuple[str, str], tuple[str, Layout]]:
-    """Key and layout of each leaf, as the library has them whose keys are most like those of ``state``."""
-    layouts = [_keys(leaves, rules) for rules in _rules(name).values()]
-    return max(layouts, key=lambda keys: len({key for key, _ in keys.values()} & state.keys()))
+) -> tuple[str, dict[tuple[str, str], tuple[str, Layout]]]:
+    """The library whose keys are most like those of ``state``, and how each leaf is called and lies there."""
+    layouts = {layout: _keys(leaves, rules) for layout, rules in _rules(name).items()}
+    return max(layouts.items(), key=lambda pair: len({key for key, _ in pair[1].values()} & state.keys()))
+
+
+def _check_options(module: Any, layout: str, what: str) -> None:
+    """Refuse to normalize by another epsilon than those did who trained the weights."""
+    theirs = getattr(module, "torch_options", {}).get(layout)
+    if theirs is None:
+        return
+    norm = choices.norm(choices.tuned(module.norm, epsilon=module.epsilon), 1)
+    ours = getattr(norm, "epsilon", theirs["epsilon"])
+    if ours != theirs["epsilon"]:
+        options = ", ".join(f"{name}={value}" for name, value in theirs.items())
+        raise UserError(
+            f"{what}, which go with {options}; this network has epsilon={ours}; make it with those"
+        )
 
 
 def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, str], tuple[str, Layout]]:
@@ -189,8 +209,11 @@ def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, 
 
 
 def _rules(name: str | linen.Module) -> dict[str, Any]:
-    module = create(name) if isinstance(name, str) else name
-    return {**getattr(module, "torch_names", {}), OURS: None}
+    return {**getattr(_module(name), "torch_names", {}), OURS: None}
+
+
+def _module(name: str | linen.Module) -> linen.Module:
+    return create(name) if isinstance(name, str) else name
 
 
 def _title(name: str | linen.Module) -> str:

@@ -1,23 +1,20 @@
 """U-Net: down to see much, up to see sharply, with bridges between."""
 
-from typing import Any
-
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 he_normal = linen.initializers.he_normal()  # by fan-in, as the paper has it
 
 
 @register(name="unet")
-class UNet(Network):
+class UNet(ConvNet, kw_only=True):
     """Levels of two 3×3 convolutions with 2×2 max pooling between; up again with 2×2 transposed convolutions.
 
     On the way up each level also reads what its counterpart on the way down found. The logits are one for
@@ -27,14 +24,11 @@ class UNet(Network):
     With one input channel and two classes it has 31,030,658 parameters. Kernels start He normal by fan-in as
     in the paper (deviation √(2/N) for N incoming), biases at zero, the head LeCun normal.
 
-    Attributes:
-      num_classes: logits at every pixel.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       num_filters: channels of the first level; they double with each level down.
       levels: of resolution.
       dropout: rate behind the last level down.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`.
       head: ``dense``, or another for one answer from the whole map.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation,
     2015.
@@ -47,18 +41,16 @@ class UNet(Network):
       (2, 13, 10, 2)
     """
 
+    input_shape = (572, 572, 1)
+
     num_classes: int = 2
     num_filters: int = 64
     levels: int = 5
     dropout: float = 0.5
     norm: Choice = "none"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
     head: Choice = "dense"
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.whole("num_filters", self.num_filters)
         arguments.whole("levels", self.levels)
         super().__post_init__()
@@ -81,19 +73,11 @@ class UNet(Network):
             )
             x = up(x)[(slice(None), *(slice(size) for size in bridge.shape[1:-1]))]
             x = self._level(jnp.concatenate([bridge, x], axis=-1), level, f"up{level}", train)
-        return heads.head(self.head, self.num_classes, name="head")(x, train=train)
+        return self.scores(x, train)
 
     @linen.nowrap
     def _level(self, x: jax.Array, level: int, name: str, train: bool) -> jax.Array:
+        features = self.scaled(self.num_filters * 2 ** (level - 1))
         for block in (1, 2):
-            conv = nn.ConvNorm(
-                self.num_filters * 2 ** (level - 1),
-                3,
-                norm=self.norm,
-                conv=self.conv,
-                dtype=self.dtype,
-                kernel_init=he_normal,
-                name=f"{name}_block{block}",
-            )
-            x = choices.activation(self.activation)(conv(x, train=train))
+            x = self.convolved(x, train, features, 3, kernel_init=he_normal, name=f"{name}_block{block}")
         return x

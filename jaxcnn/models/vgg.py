@@ -3,24 +3,22 @@
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import flax.linen as linen
 import jax
 
 from jaxcnn import nn
 from jaxcnn.models import arguments
-from jaxcnn.models.network import Network
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 glorot = linen.initializers.glorot_uniform()
 
 
 @register(name="vgg")
-class VGG(Network):
+class VGG(ConvNet, kw_only=True):
     """Stages of 3×3 convolutions, each with 2×2 max pooling behind it, and two hidden dense layers.
 
     Names and sizes are torchvision's: ``vgg16`` has 138,357,544 parameters on 1,000 classes, ``vgg16_bn``
@@ -31,16 +29,13 @@ class VGG(Network):
     shallow one, but notes that with this initialization (its reference to Glorot and Bengio, 2010) they train
     from the start.
 
-    Attributes:
-      num_classes: logits.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
       stages: convolutions of each stage.
       num_filters: channels of the first stage.
       hidden: units of the dense layers of the ``fc`` head.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; convolutions keep their bias with a norm.
-      head: ``fc`` (the map pooled to 7×7, so any size fits), ``pooled``, ``flatten`` (one input size), or a
-        callable from the number of classes.
+      norm: convolutions keep their bias with it.
+      head: the ``fc`` one pools the map to 7×7, so any size fits.
       dropout: rate behind each hidden layer, or before the only dense layer of another head.
-      dtype: of the computation; parameters and logits are float32.
 
     Reference: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
     2015.
@@ -54,19 +49,14 @@ class VGG(Network):
       (2, 5)
     """
 
-    num_classes: int = 1000
     stages: Sequence[int] = (2, 2, 3, 3, 3)
     num_filters: int = 64
     hidden: Sequence[int] = (4096, 4096)
     norm: Choice = "none"
-    activation: Choice = "relu"
-    conv: Choice = "conv"
     head: Choice = "fc"
     dropout: float = 0.5
-    dtype: Any = None
 
     def __post_init__(self) -> None:
-        arguments.common(self)
         arguments.wholes("stages", self.stages)
         arguments.whole("num_filters", self.num_filters)
         arguments.wholes("hidden", self.hidden)
@@ -99,29 +89,19 @@ class VGG(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        activation = choices.activation(self.activation)
         for stage, blocks in enumerate(self.stages):
             for block in range(blocks):
-                x = nn.ConvNorm(
-                    self.num_filters * 2 ** min(stage, 3),
-                    norm=self.norm,
-                    conv=self.conv,
+                x = self.convolved(
+                    x,
+                    train,
+                    self.scaled(self.num_filters * 2 ** min(stage, 3)),
                     use_bias=True,
                     kernel_init=glorot,
-                    dtype=self.dtype,
                     name=f"stage{stage + 1}_block{block + 1}",
-                )(x, train=train)
-                x = activation(x)
+                )
             x = nn.MaxPool(2)(x)
-        fc: dict[str, Any] = {"hidden": self.hidden, "activation": self.activation, "dtype": self.dtype}
-        return heads.head(
-            self.head,
-            self.num_classes,
-            dropout=self.dropout,
-            kernel_init=glorot,
-            name="head",
-            **(fc if self.head == "fc" else {}),
-        )(x, train=train)
+        fc = self.hidden_layers(self.hidden)
+        return self.scores(x, train, fc=fc, dropout=self.dropout, kernel_init=glorot)
 
 
 for _name, _stages in {

@@ -6,12 +6,12 @@ import flax.linen as linen
 import jax
 
 from jaxcnn import nn
-from jaxcnn.models import arguments
-from jaxcnn.models.chain import Chain, Conv, scaled
-from jaxcnn.models.network import Network
+from jaxcnn.models.chain import Chain, Conv
+from jaxcnn.models.convnet import ConvNet
 from jaxcnn.models.registry import register
+from jaxcnn.models.stem import stem
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import choices, heads
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice
 
 STAGES = (
@@ -82,7 +82,7 @@ class XceptionBlock(linen.Module):
 
 
 @register(name="xception")
-class Xception(Network):
+class Xception(ConvNet, kw_only=True):
     """A stem, twelve residual blocks of depthwise-separable convolutions, two more such, and a head.
 
     timm's, 22,855,952 parameters on 1,000 classes; the convolutions of the stem are not padded. ``stage1`` is
@@ -91,15 +91,12 @@ class Xception(Network):
 
     Kernels start Glorot uniform, as in the author's own code; the paper does not say.
 
-    Attributes:
-      num_classes: logits.
-      width: multiplies every number of channels.
-      norm, activation, conv: see :mod:`jaxcnn.nn.choices`; ``conv`` is what mixes places in the blocks and
-        behind them, ``conv="conv"`` in the place of ``"separable"`` an ordinary convolution.
-      head: ``pooled``, ``fc``, ``flatten`` (one input size), or a callable from the number of classes.
+    Attributes: those of :class:`jaxcnn.models.convnet.ConvNet`, and
+      conv: what mixes places in the blocks and behind them; ``"conv"`` in the place of ``"separable"`` is an
+        ordinary convolution.
+      stem: see :func:`jaxcnn.models.stem.stem`.
       dropout: rate before the dense layer (the paper's is 0.5, timm's 0).
-      drop_path: probability that the last block is left out for an example in training.
-      dtype: of the computation; parameters and logits are float32.
+      drop_path: see :class:`jaxcnn.models.convnet.ConvNet`.
 
     Reference: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, 2017.
 
@@ -113,42 +110,29 @@ class Xception(Network):
     """
 
     torch_names = TORCH_NAMES
+    input_shape = (299, 299, 3)
 
-    num_classes: int = 1000
-    width: float = 1.0
-    norm: Choice = "batch"
-    activation: Choice = "relu"
     conv: Choice = "separable"
-    head: Choice = "pooled"
+    stem: Choice = "xception"
     dropout: float = 0.0
     drop_path: float = 0.0
-    dtype: Any = None
-
-    def __post_init__(self) -> None:
-        arguments.common(self)
-        super().__post_init__()
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        parts: dict[str, Any] = {"norm": self.norm, "activation": self.activation, "dtype": self.dtype}
-        chain: dict[str, Any] = parts | {"width": self.width, "kernel_init": glorot}
-        x = Chain((Conv(32, 3, 2, 0), Conv(64, 3, 1, 0)), **chain, name="stem")(x, train=train)
+        parts = self.parts
+        x = stem(self.stem, x, self.scaled(64), train=train, kernel_init=glorot, **self.plain)
         total, done = sum(len(blocks) for blocks in STAGES), 0
         for stage, blocks in enumerate(STAGES, start=1):
             for block, features in enumerate(blocks, start=1):
                 done += 1
                 x = XceptionBlock(
-                    tuple(scaled(count, self.width) for count in features),
+                    tuple(map(self.scaled, features)),
                     strides=1 if stage == 2 else 2,
                     begin=done > 1,
-                    conv=self.conv,
                     drop_path=self.drop_path * done / total,
                     name=f"stage{stage}_block{block}",
                     **parts,
                 )(x, train=train)
-        x = Chain([Conv(features, 3) for features in LAST], **chain, conv=self.conv, name="last")(
-            x, train=train
-        )
-        return heads.head(self.head, self.num_classes, dropout=self.dropout, kernel_init=glorot, name="head")(
-            x, train=train
-        )
+        last = [Conv(self.scaled(features), 3) for features in LAST]
+        x = Chain(last, kernel_init=glorot, name="last", **parts)(x, train=train)
+        return self.scores(x, train, dropout=self.dropout, kernel_init=glorot)

@@ -29,7 +29,7 @@ class ConvNorm(nn.Module):
       strides: pixels between outputs, an int or one for each spatial axis.
       groups: of the convolution.
       norm, conv: see :mod:`jaxcnn.nn.choices`.
-      zero: start as the zero function: the last factor (the norm's scale, or the kernel) is zero.
+      zero: start as the zero function: the last factor (the norm's scale, or the convolution's) is zero.
       dilation: pixels between taps.
       padding: in place of those zeros, as in :func:`jaxcnn.ops.conv`.
       use_bias: own a bias; None: only where no normalization does.
@@ -66,8 +66,10 @@ class ConvNorm(nn.Module):
         padding = self.padding
         if padding is None:
             padding = geometry.middle_padding(self.kernel_size, self.dilation)
-        options = {"groups": self.groups, "dilation": self.dilation}
+        options: dict[str, Any] = {"groups": self.groups, "dilation": self.dilation}
         options = {name: value for name, value in options.items() if value != 1}  # not every conv has them
+        if norm is None and self.zero:
+            options["zero"] = True
         x = choices.conv(self.conv)(
             self.features,
             self.kernel_size,
@@ -75,7 +77,7 @@ class ConvNorm(nn.Module):
             padding=padding,
             **options,
             use_bias=norm is None if self.use_bias is None else self.use_bias,
-            kernel_init=zeros if norm is None and self.zero else self.kernel_init,
+            kernel_init=self.kernel_init,
             bias_init=self.bias_init,
             dtype=self.dtype,
             name="conv",
@@ -131,8 +133,7 @@ class ResidualBlock(nn.Module):
         choices.order(self.order)
         activation, active = choices.activation(self.activation), x
         if self.order == "pre":
-            norm = choices.norm(self.norm, x.shape[-1], dtype=self.dtype, name="norm")
-            active = activation(x if norm is None else norm(x, train=train))
+            active = activation(choices.normalized(self.norm, x, train, dtype=self.dtype, name="norm"))
         branch = self.branch(active, train)
         gate = choices.gate(self.gate, dtype=self.dtype, name="gate")
         branch = branch if gate is None else gate(branch, train=train)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxcnn.errors import nearest
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.deform import DeformConv
-from jaxcnn.nn.factor import SeparableConv
+from jaxcnn.nn.factor import FlattenedConv, SeparableConv, SpatiallySeparableConv
 from jaxcnn.nn.gates import CBAM, CoordinateAttention, SqueezeExcite
-from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm
+from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from jaxcnn.nn.standardized import StandardizedConv, WeightNormConv
 
 Choice = str | Callable[..., Any]
@@ -24,6 +24,7 @@ GROUP_CHANNELS = 8  # the usual 32 groups do not fit networks of 16 channels
 
 NORMS: dict[str, Callable[..., nn.Module] | None] = {
     "batch": BatchNorm,
+    "channel": LayerNorm,
     "group": lambda features, **options: GroupNorm(
         groups=features // math.gcd(features, GROUP_CHANNELS), **options
     ),
@@ -56,18 +57,34 @@ def _deformable(features: int, kernel_size: Any, *, modulated: bool, **options: 
     return DeformConv(features, kernel_size, modulated=modulated, **options)
 
 
-def _separable(features: int, kernel_size: Any, *, groups: int = 1, **options: Any) -> nn.Module:
-    """Depthwise and 1×1 where there is a neighbourhood."""
-    if groups != 1:
-        raise ValueError(f"conv='separable' has no groups, and {groups} are needed here; use another")
-    return (Conv if kernel_size == 1 else SeparableConv)(features, kernel_size, **options)
+def _factored(kind: str, features: int, kernel_size: Any, **options: Any) -> nn.Module:
+    """A product of smaller kernels where there is a neighbourhood."""
+    make = {"flattened": FlattenedConv, "separable": SeparableConv}.get(kind, SpatiallySeparableConv)
+    if "groups" in options and not hasattr(make, "groups"):
+        raise ValueError(f"conv={kind!r} has no groups, and {options['groups']} are needed here; use another")
+    return (Conv if kernel_size == 1 else make)(features, kernel_size, **options)
+
+
+class _FinestConv(Conv):
+    """In as many groups as there can be, each of one channel where the features are a multiple of them."""
+
+    @nn.nowrap
+    def split(self, channels: int) -> int:
+        return math.gcd(channels, self.features)
+
+
+def _depthwise(features: int, kernel_size: Any, **options: Any) -> nn.Module:
+    return (Conv if kernel_size == 1 else _FinestConv)(features, kernel_size, **options)
 
 
 CONVS: dict[str, Callable[..., nn.Module]] = {
     "conv": Conv,
     "deform": functools.partial(_deformable, modulated=True),
     "deform_v1": functools.partial(_deformable, modulated=False),
-    "separable": _separable,
+    "depthwise": _depthwise,
+    "flattened": functools.partial(_factored, "flattened"),
+    "separable": functools.partial(_factored, "separable"),
+    "spatially_separable": functools.partial(_factored, "spatially_separable"),
     "standardized": StandardizedConv,
     "weight_norm": WeightNormConv,
 }
@@ -88,8 +105,8 @@ def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
 
     Args:
       choice: ``batch``; ``group`` (8 channels a group, or the greatest common divisor of 8 and ``features``);
-        ``layer`` (one mean and variance for each image); ``instance``; ``none``; or a callable that takes
-        ``options`` and returns a module.
+        ``layer`` (one mean and variance for each image); ``channel`` (one for each position, over channels,
+        as in ConvNeXt); ``instance``; ``none``; or a callable that takes ``options`` and returns a module.
       features: channels of what is normalized.
       **options: ``dtype``, ``scale_init``, ``name`` and the like.
 
@@ -111,15 +128,22 @@ def norm(choice: Choice, features: int, **options: Any) -> nn.Module | None:
     return make(**options)
 
 
-def tuned(choice: Choice, **options: Any) -> Choice:
-    """``choice`` as a family's authors tuned it: with these ``options`` where it is ``batch``.
+def normalized(choice: Choice, x: jax.Array, train: bool, **options: Any) -> jax.Array:
+    """x behind the submodule that ``norm(choice, channels, **options)`` is; x itself for ``none``."""
+    module = norm(choice, x.shape[-1], **options)
+    return x if module is None else module(x, train=train)
+
+
+def tuned(choice: Choice, default: str = "batch", **options: Any) -> Choice:
+    """``choice`` as a family's authors tuned it: with these ``options`` where it is their ``default``.
 
     >>> tuned("group", epsilon=1e-3)
     'group'
     >>> norm(tuned("batch", epsilon=1e-3), 8).epsilon
     0.001
     """
-    return functools.partial(BatchNorm, **options) if choice == "batch" else choice
+    make = NORMS[default]
+    return functools.partial(make, **options) if make is not None and choice == default else choice
 
 
 def activation(choice: Choice) -> Callable[[jax.Array], jax.Array]:
@@ -132,8 +156,12 @@ def conv(choice: Choice) -> Callable[..., nn.Module]:
 
     Args:
       choice: ``conv``; ``deform``, modulated deformable (version 2), or ``deform_v1`` without modulation;
-        ``separable``, depthwise and 1×1, each where the kernel is larger than 1×1 and plain elsewhere;
-        ``standardized`` or ``weight_norm``, with a kernel normalised as it is used; or a callable.
+        ``depthwise``, every channel by itself, or where features are no multiple of the channels in as many
+        groups as divide both; ``separable``, depthwise and 1×1; ``spatially_separable``, one axis after
+        another; ``flattened``, 1×1 and then one axis after another of every channel by itself; all these
+        where the kernel is larger than 1×1, and plain elsewhere. ``standardized`` or ``weight_norm``, with a
+        kernel normalised as it is used; or a callable that takes the arguments of :class:`jaxcnn.nn.Conv` and
+        returns a module.
     """
     return pick("conv", choice, CONVS)
 

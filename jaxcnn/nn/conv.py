@@ -22,12 +22,15 @@ class Owner(nn.Module, kw_only=True):
       use_bias: own a bias.
       dtype: what to compute and return; None promotes input and parameters.
       kernel_init, bias_init: initialisers.
+      zero: start as the zero function: the last factor of what the input is multiplied by is zero, and it
+        alone, so that the gradient finds a way.
     """
 
     use_bias: bool = True
     dtype: Dtype = None
     kernel_init: Initializer = nn.initializers.lecun_normal()
     bias_init: Initializer = nn.initializers.zeros
+    zero: bool = False
 
     def own(
         self,
@@ -35,10 +38,17 @@ class Owner(nn.Module, kw_only=True):
         kernels: Mapping[str, tuple[int, ...]],
         bias: tuple[int, ...],
         init: Initializer | None = None,
+        zero: bool | None = None,
     ) -> list[Any]:
-        """The input, kernels of the given names and shapes, and the bias or None, in one dtype."""
-        init = init or self.kernel_init
-        owned = [self.param(name, init, shape, jnp.float32) for name, shape in kernels.items()]
+        """The input, kernels of the given names and shapes, and the bias or None, in one dtype.
+
+        Kernels are named in the order in which they act; ``zero`` makes the last of them zero (None: as the
+        module says).
+        """
+        inits = dict.fromkeys(kernels, init or self.kernel_init)
+        if self.zero if zero is None else zero:
+            inits[list(kernels)[-1]] = nn.initializers.zeros
+        owned = [self.param(name, inits[name], shape, jnp.float32) for name, shape in kernels.items()]
         added = self.param("bias", self.bias_init, bias, jnp.float32) if self.use_bias else None
         return promote_dtype(x, *owned, added, dtype=self.dtype)
 
@@ -98,13 +108,18 @@ class Conv(WindowOwner):
     groups: int = 1
     lowering: str = "auto"
 
+    @nn.nowrap
+    def split(self, channels: int) -> int:
+        """Groups for so many channels."""
+        return self.groups
+
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        taps, groups = self.taps(x), self.split(x.shape[-1])
+        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
+        shape = (*taps, x.shape[-1] // groups, self.features)
         arrays = self.own(x, {"kernel": shape}, (self.features,))
-        return ops.conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
+        return ops.conv(*arrays, **self.window(), groups=groups, lowering=self.lowering)
 
 
 class ShuffledConv(WindowOwner):

@@ -40,6 +40,8 @@ class DenseHead(nn.Module):
 class LastHead(nn.Module):
     """Scores of the last time of a sequence (n, length, channels), where a causal network has heard it all.
 
+    Called with ``lengths`` (n), of sequences that are padded to one length, it reads the last time of each.
+
     Attributes: those of :class:`DenseHead`.
 
     Example:
@@ -52,10 +54,11 @@ class LastHead(nn.Module):
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, lengths: jax.Array | None = None) -> jax.Array:
         if x.ndim != 3:
             raise ValueError(f"head='last': expected a sequence (n, length, channels), not {x.shape}")
-        x = Dropout(self.dropout)(x[:, -1].astype(jnp.float32), train=train)
+        x = x[:, -1] if lengths is None else x[jnp.arange(x.shape[0]), lengths - 1]
+        x = Dropout(self.dropout)(x.astype(jnp.float32), train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 

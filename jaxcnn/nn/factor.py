@@ -25,12 +25,17 @@ class SeparableConv(WindowOwner):
         if self.pointwise_first:
             ops.check.divides("multiplier", self.multiplier, "features", self.features)
             middle, last = self.features // self.multiplier, self.features
-            kernels = {"depthwise": (*taps, 1, last), "pointwise": (channels, middle)}
+            kernels = {"pointwise": (channels, middle), "depthwise": (*taps, 1, last)}
         else:
             middle = channels * self.multiplier
             kernels = {"depthwise": (*taps, 1, middle), "pointwise": (middle, self.features)}
+        x, first, second, bias = self.own(x, kernels, (self.features,))
+        depthwise, pointwise = (second, first) if self.pointwise_first else (first, second)
         return ops.separable_conv(
-            *self.own(x, kernels, (self.features,)),
+            x,
+            depthwise,
+            pointwise,
+            bias,
             **self.window(),
             pointwise_first=self.pointwise_first,
             lowering=self.lowering,

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.nn import choices
 from jaxcnn.nn.choices import Choice, activation, pick
 from jaxcnn.nn.conv import Conv, Dense
 from jaxcnn.nn.dense_heads import DenseHead, FCNHead, LastHead
@@ -23,6 +24,7 @@ class PooledHead(nn.Module):
     Attributes:
       num_classes: logits.
       dropout: rate before the dense layer.
+      norm: behind the pooling, see :mod:`jaxcnn.nn.choices`.
       kernel_init: of the dense layer.
 
     Reference: Lin, Chen and Yan, Network In Network, 2014.
@@ -34,11 +36,14 @@ class PooledHead(nn.Module):
 
     num_classes: int
     dropout: float = 0.0
+    norm: Choice = "none"
     kernel_init: Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = Dropout(self.dropout)(GlobalAvgPool(name="pool")(x.astype(jnp.float32)), train=train)
+        x = GlobalAvgPool(name="pool")(x.astype(jnp.float32))
+        x = choices.normalized(self.norm, x, train, name="norm")
+        x = Dropout(self.dropout)(x, train=train)
         return Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name="dense")(x)
 
 

@@ -13,7 +13,8 @@ class StandardizedConv(WindowOwner):
 
     Attributes:
       groups, lowering: as in :func:`jaxcnn.ops.conv`.
-      use_gain: own a factor ``gain`` for each feature, which begins as 1.
+      use_gain: own a factor ``gain`` for each feature, which begins as 1; with ``zero`` as 0, and is there
+        in any case.
       epsilon: added to the kernel's variance.
     """
 
@@ -26,11 +27,12 @@ class StandardizedConv(WindowOwner):
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps = self.taps(x)
         ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        gain = (
-            self.param("gain", nn.initializers.ones, (self.features,), jnp.float32) if self.use_gain else None
-        )
+        gain = None
+        if self.use_gain or self.zero:
+            init = nn.initializers.zeros if self.zero else nn.initializers.ones
+            gain = self.param("gain", init, (self.features,), jnp.float32)
         shape = (*taps, x.shape[-1] // self.groups, self.features)
-        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
         return ops.conv(
             x,
             ops.weight_standardize(kernel, gain, epsilon=self.epsilon),
@@ -44,7 +46,8 @@ class StandardizedConv(WindowOwner):
 class WeightNormConv(WindowOwner):
     """A convolution by :func:`jaxcnn.ops.weight_normalize` of its kernel.
 
-    Its ``gain`` begins as the lengths of the kernel, so that the convolution begins as without it.
+    Its ``gain`` begins as the lengths of the kernel, so that the convolution begins as without it; with
+    ``zero`` as 0.
 
     Attributes:
       groups, lowering: as in :func:`jaxcnn.ops.conv`.
@@ -58,11 +61,12 @@ class WeightNormConv(WindowOwner):
         taps = self.taps(x)
         ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
         shape = (*taps, x.shape[-1] // self.groups, self.features)
-        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
 
         def lengths(key: Array) -> Array:
             wide = kernel.astype(jnp.float32)
-            return jnp.sqrt(jnp.sum(wide * wide, axis=tuple(range(wide.ndim - 1))))
+            squares = jnp.sum(wide * wide, axis=tuple(range(wide.ndim - 1)))
+            return jnp.zeros_like(squares) if self.zero else jnp.sqrt(squares)
 
         gain = self.param("gain", lengths)
         return ops.conv(

@@ -1,17 +1,22 @@
 """Pooling to a given size from any size."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxcnn.ops import check, geometry
 from jaxcnn.ops.pool import max_pool
+from jaxcnn.ops.spread import spread
 
 
 def adaptive_avg_pool(
-    x: Float[Array, "n *spatial c"], size: int | Sequence[int]
+    x: Float[Array, "n *spatial c"],
+    size: int | Sequence[int],
+    *,
+    sizes: Int[Array, "n axes"] | None = None,
 ) -> Float[Array, "n *size c"]:
     """Mean over windows that spread evenly, so that ``size`` outputs result.
 
@@ -21,27 +26,29 @@ def adaptive_avg_pool(
     Args:
       x: values, shape (n, *spatial, c).
       size: outputs on each spatial axis.
+      sizes: of images of mixed sizes, padded to one: the pixels of each in the low corner of x, shape (n,
+        spatial axes).
 
     Returns:
       Means, shape (n, *size, c), dtype of x.
 
     Raises:
-      TypeError, ValueError: sizes are not positive ints, one for each spatial axis.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
+        another shape.
 
     Example:
       >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 3).ravel()
       Array([0.5, 2. , 3.5], dtype=float32)
     """
-    x, sizes = _sizes(x, size)
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    for axis, outputs in enumerate(sizes, start=1):
-        if outputs == y.shape[axis]:
-            continue  # every window is one pixel
-        weights = np.zeros((y.shape[axis], outputs), y.dtype)
-        for i, (start, stop) in enumerate(geometry.adaptive_windows(y.shape[axis], outputs)):
-            weights[start:stop, i] = 1 / (stop - start)
-        y = jnp.moveaxis(jnp.tensordot(y, jnp.asarray(weights), (axis, 0), precision="highest"), -1, axis)
-    return y.astype(x.dtype)
+    x, outputs = _sizes(x, size)
+    if sizes is None:
+        return spread(x, outputs, _mean)
+    return spread(x, outputs, _mean, (sizes, jnp.broadcast_to(jnp.array(outputs), jnp.shape(sizes))))
+
+
+def _mean(pixel: Any, output: Any, pixels: Any, outputs: Any) -> Any:
+    start, stop = geometry.adaptive_window(output, pixels, outputs)
+    return ((start <= pixel) & (pixel < stop)) / (stop - start)
 
 
 def adaptive_max_pool(
@@ -75,7 +82,7 @@ def adaptive_max_pool(
 
 
 def _axis_max(x: Array, axis: int, outputs: int) -> Array:
-    starts, stops = np.array(geometry.adaptive_windows(x.shape[axis], outputs)).T
+    starts, stops = geometry.adaptive_window(np.arange(outputs), x.shape[axis], outputs)
     best = jnp.take(x, starts, axis)
     for tap in range(1, (stops - starts).max()):
         # A window that is a pixel shorter reads its last pixel again, which never beats itself.

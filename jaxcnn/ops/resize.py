@@ -1,15 +1,17 @@
 """Images of another size."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcnn.ops import check, geometry
+from jaxcnn.ops.spread import Sizes, spread
 
 
-def resize(x: Float[Array, "n *spatial c"], size: int | Sequence[int]) -> Float[Array, "n *size c"]:
+def resize(
+    x: Float[Array, "n *spatial c"], size: int | Sequence[int], *, sizes: Sizes | None = None
+) -> Float[Array, "n *size c"]:
     """Interpolate linearly along every axis between the two pixels around each new pixel's centre.
 
     Centres of N outputs lie at (i + ½)·M / N − ½ among M inputs; those beyond the outermost inputs take the
@@ -19,26 +21,28 @@ def resize(x: Float[Array, "n *spatial c"], size: int | Sequence[int]) -> Float[
     Args:
       x: values, shape (n, *spatial, c).
       size: pixels of each spatial axis of the result.
+      sizes: of images of mixed sizes, padded to one: two arrays of shape (n, spatial axes), the pixels of
+        each in the low corner of x, and in that of the result.
 
     Returns:
       Values, shape (n, *size, c), dtype of x.
 
     Raises:
-      TypeError, ValueError: sizes are not positive ints, one for each spatial axis.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
+        another shape.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> resize(jnp.array([0.0, 4.0]).reshape(1, 2, 1), 4).ravel()
       Array([0., 1., 3., 4.], dtype=float32)
     """
     x = check.image(x)
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    for axis, outputs in enumerate(geometry.spatial_tuple(size, x.ndim - 2, "size"), start=1):
-        inputs = x.shape[axis]
-        if outputs == inputs:
-            continue
-        weights = np.zeros((inputs, outputs), y.dtype)
-        for i, (low, high, fraction) in enumerate(geometry.interpolation(inputs, outputs)):
-            weights[low, i] += 1 - fraction
-            weights[high, i] += fraction
-        y = jnp.moveaxis(jnp.tensordot(y, jnp.asarray(weights), (axis, 0), precision="highest"), -1, axis)
-    return y.astype(x.dtype)
+    return spread(x, geometry.spatial_tuple(size, x.ndim - 2, "size"), _linear, sizes)
+
+
+def _linear(pixel: Any, output: Any, pixels: Any, outputs: Any) -> Any:
+    numerator, denominator = geometry.interpolated_place(output, pixels, outputs)
+    numerator = numerator.clip(0, denominator * (pixels - 1))
+    low, fraction = numerator // denominator, numerator % denominator / denominator
+    below, above = ((pixel == place).astype(fraction.dtype) for place in (low, low + 1))
+    return below * (1 - fraction) + above * fraction

@@ -122,6 +122,8 @@ def test_networks_that_cannot_be():
         describing.network("resnet2O", (32, 32, 3))
     with pytest.raises(UserError, match=r"lenet5 does not take --input=3: x has shape \(1, 3\)"):
         describing.network("lenet5", (3,))
+    with pytest.raises(UserError, match="inputs of 28,28,1 and of 224,224,3; choose by --input"):
+        describing.networks("lenet5, resnet18")
     with pytest.raises(UserError, match=r"names 1 networks: expected two, e\.g\. resnet20,resnet32"):
         describing.networks("mlp", (8, 8, 1))
     with pytest.raises(UserError, match="--input='3x3': expected whole numbers above 0"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import models
-from jaxcnn.analysis import network_page
+from jaxcnn.analysis import layers, network_page
 from jaxcnn.analysis.describing import traced
 
 
@@ -50,9 +50,10 @@ def test_each_map_is_shown_with_its_fields(page):
 def test_the_parts_of_a_deep_network_are_spread_over_it():
     model = models.create("resnet20(num_filters=2)")
     x = jnp.zeros((1, 16, 16, 3))
-    names, maps = network_page.stages(model, drawn(model, (16, 16, 3)), x, most=4)
+    variables = drawn(model, (16, 16, 3))
+    names, maps = layers.stages(model, variables, x, most=4)
     assert names == ["stem", "stage1_block3", "stage2_block3", "stage3_block3"]
-    assert jax.eval_shape(maps, x)["stage3_block3"].shape == (1, 4, 4, 8)
+    assert jax.eval_shape(maps, variables, x)["stage3_block3"].shape == (1, 4, 4, 8)
 
 
 def test_a_network_without_positions_has_a_page_too(tmp_path):

@@ -31,7 +31,7 @@ PUBLISHED = {
     "mobilenet_v2": 0.301,
     "mobilenet_v3_large": 0.217,
     "mobilenet_v3_small": 0.057,
-    "r3d_18(num_classes=400)": 40.697,
+    "r3d_18": 40.697,
     "resnet101": 7.801,
     "resnet152": 11.514,
     "resnet18": 1.814,
@@ -57,7 +57,7 @@ SIZES = {
     "efficientnet_v2_s": (384, 384, 3),
     "fcn_resnet50(aux_logits=True)": (520, 520, 3),
     "inception_v3": (299, 299, 3),
-    "r3d_18(num_classes=400)": (16, 112, 112, 3),
+    "r3d_18": (16, 112, 112, 3),
 }
 QUICK = {"mobilenet_v2", "convnext_tiny", "resnet50", "resnext50_32x4d", "vgg16", "densenet121", "googlenet"}
 

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxcnn import models
+from jaxcnn.errors import UserError
 
 KEY = jax.random.key(0)
 HASTY = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
@@ -21,6 +23,14 @@ def count(text, shape, dtype=jnp.float32, **kwargs):
     """Learned numbers, from shapes alone."""
     variables = jax.eval_shape(models.create(text, **kwargs).init, KEY, spec(shape, dtype))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def assert_refused(text, message):
+    """A call string is refused in one line that holds ``message``."""
+    with pytest.raises(UserError) as error:
+        models.create(text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def numbers(model, x, low=0.1):

@@ -1,5 +1,7 @@
 """Images of mixed sizes in one batch against each of them alone."""
 
+import functools
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -50,6 +52,7 @@ def assert_alone(model, x, mask, *, first=0, traced=True):
 
 
 FAMILIES = {
+    "alexnet(num_filters=[2, 3, 4, 4, 4], hidden=[5])": (80, 75),
     "all_cnn_c(num_filters=[4, 6])": (24, 19),
     "convnext(stages=[1, 1, 1], num_filters=[4, 6, 8], layer_scale=1.0)": (40, 35),
     "densenet(stages=[1, 2], growth_rate=3, num_filters=6)": (37, 40),
@@ -57,6 +60,7 @@ FAMILIES = {
         37,
         30,
     ),
+    "fcn(stages=[1, 1, 1], num_filters=4, aux_logits=True)": (40, 35),
     "googlenet(width=0.05)": (40, 37),
     "inception_v3(width=0.02)": (83, 80),
     "lenet5": (41, 38),
@@ -70,6 +74,7 @@ FAMILIES = {
     "resnet8(num_filters=4, norm='none', conv='deform')": (15, 18),
     "shufflenet_v2(stages=[2], num_filters=[8, 16, 32])": (30, 27),
     "unet(num_filters=2, levels=3)": (15, 18),
+    "vgg(stages=[1, 1], num_filters=2, hidden=[4])": (28, 30),
     "xception(width=0.01)": (40, 37),
 }
 
@@ -89,6 +94,54 @@ def test_other_numbers_of_axes(text, size):
     sizes = [size, tuple(pixels - 1 - axis for axis, pixels in enumerate(size))]
     x, mask = canvas(sizes, size)
     assert_alone(model, x, mask, first=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "textcnn(num_filters=4, widths=[2, 5])",
+        "textcnn(num_filters=4, widths=[2, 5], vocabulary=20, embedding=6, norm='batch')",
+        "tcn(num_filters=[4, 4])",
+        "tcn(num_filters=[4, 4], head='pooled')",
+        "tcn(num_filters=[4, 4], head='dense')",
+    ],
+)
+@pytest.mark.parametrize("traced", [True, False])
+def test_sentences_of_mixed_lengths(text, traced):
+    """One of them shorter than the widest convolution."""
+    x, mask = canvas([(11,), (7,), (3,)], (11,))
+    if "vocabulary" in text:
+        x = np.where(mask, np.arange(33).reshape(3, 11) % 20, 10**6)
+    assert_alone(models.create(text, num_classes=5), x, mask, first=1, traced=traced)
+
+
+def test_auxiliary_scores_are_those_of_each_image_alone():
+    """On this canvas a map is as large as what an auxiliary head makes of every size, 4×4."""
+    model = models.create("googlenet(width=0.05, aux_logits=True)", num_classes=3)
+    x, mask = canvas([(70, 65), (60, 43)], (70, 65))
+    variables = numbers(model, x)
+
+    @functools.partial(jax.jit, compiler_options=HASTY)
+    def apply(variables, x, mask=None):
+        logits, found = model.apply(variables, x, mask=mask, intermediates=["aux1", "aux2"])
+        return {"logits": logits} | found
+
+    both, alone = apply(variables, x, mask), apply(variables, x[1:, :60, :43])
+    for name in ("logits", "aux1", "aux2"):
+        np.testing.assert_allclose(both[name][1], alone[name][0], rtol=1e-4)
+
+
+class Inner(linen.Module):
+    """Pools the map to a size that it has already."""
+
+    @linen.compact
+    def __call__(self, x):
+        return nn.AdaptiveAvgPool((6, 4))(x)
+
+
+def test_a_map_whose_sizes_are_not_known_any_more_is_refused():
+    said = refused(lambda: lambda x, train: Inner()(x), [(6, 4), (5, 4)], (6, 4))
+    assert said == "mask, at Inner_0: images have different sizes in two maps of (6, 4) positions"
 
 
 class One(Network):
@@ -128,7 +181,7 @@ LAYERS = {
     "stochastic": lambda: nn.StochasticPool(3, strides=2, padding=1),
     "blur": lambda: nn.BlurPool(padding=1),
     "global max": lambda: nn.GlobalMaxPool(),
-    "adaptive average to one": lambda: nn.AdaptiveAvgPool(1),
+    "adaptive average": lambda: nn.AdaptiveAvgPool((4, 12)),
     "adaptive max to one": lambda: nn.AdaptiveMaxPool((1, 1)),
     "global average, kept": lambda: nn.GlobalAvgPool(keepdims=True),
     "layer": lambda: nn.LayerNorm(),
@@ -199,12 +252,12 @@ def refused(make, sizes, shape=(9, 8)):
         (lambda: nn.BlurPool(), "padding='REFLECT' continues"),
         (lambda: nn.AvgPool(2, ceil_mode=True), "ceil_mode with count_include_pad"),
         (lambda: nn.LayerNorm(axis=(1, 2, 3)), "takes statistics over positions"),
-        (lambda: nn.AdaptiveAvgPool((1, 2)), "AdaptiveAvgPool has windows that depend on the size"),
+        (lambda: nn.AdaptiveMaxPool((1, 2)), "AdaptiveMaxPool has windows that depend on the size"),
+        (lambda: nn.Resize((18, 16)), "images have no known size in a map of (18, 16) positions"),
         (lambda: nn.FlattenHead(3), "FlattenHead reads every position"),
         (lambda: nn.Conv(4, 7, padding="VALID"), "an image of 6 pixels on axis 0 is too small for it"),
         (models.create("mlp(hidden=[4])"), "at dense1: a dense layer over a flattened map"),
         (models.create("lenet5"), "an image of 6 pixels on an axis; expected 32 or more"),
-        (models.create("vgg(stages=[1], num_filters=2, hidden=[4])"), "at head/AdaptiveAvgPool_0: "),
     ],
 )
 def test_what_cannot_leave_it_out_says_so(make, said):

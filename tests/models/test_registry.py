@@ -18,18 +18,18 @@ def clean(monkeypatch):
     ("text", "message"),
     [
         ("resnet2O", r"model 'resnet2O' is unknown; did you mean .*resnet20"),
-        ("zzz", r"model 'zzz' is unknown; known: .*lenet5"),
+        ("zzz", r"model 'zzz' is unknown; python -m jaxcnn.describe --models='.' lists all"),
         ("resnet20(num_filter=3)", r"'resnet20' has no argument 'num_filter'; did you mean num_filters"),
-        ("resnet20(depth=8)", r"'resnet20' has no argument 'depth'"),
         ("resnet20(name='x')", r"'resnet20' has no argument 'name'"),
         ("resnet20(32)", r"write arguments by name"),
+        ("efficientnet-b0", r"'efficientnet-b0' is unknown; did you mean efficientnet_b0"),
         ("resnet20(num_filters=-3)", r"num_filters=-3: expected 1 or more"),
         ("resnet20(num_filters=0)", r"num_filters=0: expected 1 or more"),
         ("resnet20(num_filters='a')", r"num_filters='a': expected a whole number"),
         ("resnet20(num_filters=1.5)", r"num_filters=1.5: expected a whole number"),
         ("resnet20(num_filters=True)", r"num_filters=True: expected a whole number"),
         ("resnet20(norm='batsh')", r"norm='batsh' is unknown; did you mean batch\?"),
-        ("resnet20(norm=None)", r"norm=None: expected one of batch, group, instance, layer, none"),
+        ("resnet20(norm=None)", r"norm=None: expected one of batch, channel, group, instance, layer, none"),
         ("resnet20(activation='rellu')", r"activation='rellu' is unknown; did you mean .*relu"),
         ("resnet20(conv='c')", r"conv='c' is unknown"),
         ("resnet20(head='flat')", r"head='flat' is unknown; did you mean .*flatten\?"),
@@ -102,6 +102,13 @@ def test_functions_and_classes_register_once():
         pass
 
     assert models.create("other(features=3)") == Tiny(3)
+
+
+def test_what_a_name_sets_is_a_default_like_others():
+    assert models.create("vgg11_bn").norm == "batch"
+    assert models.create("vgg11_bn(norm='group')", num_classes=1000) == models.create("vgg11(norm='group')")
+    assert models.arguments_of("resnet50d")["stem"] == "deep"
+    assert models.create("resnet50d(stem='cifar', shortcut='projection')").stem == "cifar"
 
 
 @pytest.mark.usefixtures("clean")

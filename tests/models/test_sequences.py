@@ -45,7 +45,7 @@ def test_one_step_lowers_the_loss_of_its_batch(text, shape, tokens):
 
 @pytest.mark.parametrize("text", [TEXT, TIME])
 def test_half_precision_computes_in_it_and_keeps_parameters_and_logits(text):
-    family.assert_half_precision(text, (2, 9, 3))
+    family.assert_half_precision(text, (2, 9, 3), exact=("head", "at_least"))
 
 
 @pytest.mark.parametrize("text", [TEXT, TIME, "tcn(num_filters=[4], head='pooled')"])
@@ -65,12 +65,12 @@ def test_the_maximum_over_time_does_not_know_when():
     np.testing.assert_allclose(padded(4, 9), padded(7, 6), rtol=1e-5)
 
 
-def test_a_short_sentence_is_centred_in_zeros():
+def test_a_short_sentence_has_zeros_behind_it():
     model = models.create("textcnn(widths=[5], num_filters=4)", num_classes=3)
     x = jax.random.normal(family.KEY, (2, 2, 3))
     variables = family.numbers(model, x, low=-0.6)
-    centred = jnp.pad(x, ((0, 0), (1, 2), (0, 0)))
-    np.testing.assert_allclose(model.apply(variables, x), model.apply(variables, centred), rtol=1e-5)
+    padded = jnp.pad(x, ((0, 0), (0, 3), (0, 0)))
+    np.testing.assert_allclose(model.apply(variables, x), model.apply(variables, padded), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel_size", "blocks"), [(2, 4), (3, 3), (5, 2)])
@@ -101,14 +101,3 @@ def test_tokens_need_a_vocabulary():
     model = models.create(TEXT)
     with pytest.raises(ValueError, match="vocabulary=None: expected sequences"):
         jax.eval_shape(functools.partial(model.init, family.KEY), jnp.ones((2, 9), jnp.int32))
-
-
-@pytest.mark.parametrize("text", [TEXT, "tcn(num_filters=[3, 3], head='pooled')"])
-def test_sequences_of_mixed_lengths_are_answered_as_alone(text):
-    model = models.create(text, num_classes=3)
-    x = jax.random.normal(family.KEY, (2, 12, 3))
-    variables = family.numbers(model, x, low=-0.6)
-    mask = np.arange(12) < np.array([[12], [7]])
-    batch = model.apply(variables, x, mask=mask)
-    np.testing.assert_allclose(batch[0], model.apply(variables, x[:1])[0], rtol=1e-5)
-    np.testing.assert_allclose(batch[1], model.apply(variables, x[1:, :7])[0], rtol=1e-5)

@@ -2,59 +2,10 @@
 
 import functools
 
-import jax
-import jax.numpy as jnp
 import pytest
 
-from jaxcnn import models, nn
-from jaxcnn.models.torch_names import flatten, rename
-from tests.models.torch_parity import KEY, assert_parity, library
-
-TORCHVISION = [
-    *("alexnet", "googlenet", "inception_v3"),
-    *(f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")),
-    *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
-]
-TIMM = {
-    # ours: timm's
-    "xception": "legacy_xception",
-    "densenet121": "densenet121",
-    "inception_v3": "inception_v3",
-    **{name: name for name in ("vgg11", "vgg19_bn")},
-    **{f"seresnet{depth}": f"seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
-    **{f"resnet{depth}d": f"resnet{depth}d" for depth in (18, 26, 34, 50, 101, 152)},
-    **{name: name for name in ("seresnext50_32x4d", "seresnext101_32x8d")},
-}
-CASES = [
-    *(("torchvision", name, name) for name in TORCHVISION),
-    *(("timm", name, theirs) for name, theirs in TIMM.items()),
-]
-
-
-def _theirs(layout, name):
-    """Their network in full, without its numbers."""
-    torch = pytest.importorskip("torch")
-    plain = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):
-        if layout == "timm":
-            return library("timm").create_model(name)
-        return getattr(library("torchvision"), name)(weights=None, **plain)
-
-
-@pytest.mark.parametrize(("layout", "name", "theirs"), CASES)
-def test_every_number_has_its_name_and_shape_in_torch(layout, name, theirs):
-    """And so exactly the parameters that torch counts."""
-    state = _theirs(layout, theirs).state_dict()
-    auxiliary = any("aux" in key.lower() for key in state)
-    model = models.create(name, **({"aux_logits": True} if auxiliary else {}))
-    shapes = flatten(jax.eval_shape(model.init, KEY, jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32)))
-    renamed = rename([path for _, path in shapes], model.torch_names[layout])
-    ours = {}
-    for (_, path), leaf in shapes.items():
-        key, lies = renamed[path]
-        ours[key] = lies.shape_there(tuple(leaf.shape))
-    assert len(ours) == len(shapes)
-    assert ours == {key: tuple(value.shape) for key, value in state.items() if "num_batches" not in key}
+from jaxcnn import nn
+from tests.models.torch_parity import assert_parity, library
 
 
 def _classifier(model, channels, places, first):

@@ -6,6 +6,7 @@ import pytest
 
 from jaxcnn import nn
 from jaxcnn.models import efficientnet
+from tests.models import family
 from tests.models.torch_parity import assert_parity, library
 
 SLOW = functools.partial(nn.BatchNorm, unbiased=True, epsilon=1e-3, momentum=0.99)
@@ -44,7 +45,7 @@ def _efficientnet():
 
 def _efficientnet_v2():
     tv = library("torchvision").efficientnet
-    import torch
+    torch = pytest.importorskip("torch")
 
     setting = [
         tv.FusedMBConvConfig(1, 3, 1, 24, 24, 1),
@@ -109,7 +110,7 @@ CASES = {
         {"norm": functools.partial(nn.BatchNorm, unbiased=True, epsilon=1e-3)},
     ),
     "efficientnet(width=0.5, depth=0.5, drop_path=0.0)": (_efficientnet_of_timm, "timm", IMAGES, {}),
-    f"efficientnet(stages={V2_S}, width=0.5, depth=0.2, stem_features=24, last=640, drop_path=0.0)": (
+    f"efficientnet(stages={V2_S}, width=0.5, depth=0.2, stem_features=24, last=1280, drop_path=0.0)": (
         _efficientnet_v2_of_timm,
         "timm",
         IMAGES,
@@ -123,6 +124,35 @@ CASES = {
         {},
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("text", "make", "layout"),
+    [
+        (f"mobilenet_v3_small(stages={V3}, hidden=32)", _mobilenet_v3, "torchvision"),
+        ("mobilenet_v3_small(epsilon=1e-5, momentum=0.9)", _mobilenet_v3_of_timm, "timm"),
+        (f"efficientnet_v2_s(stages={V2}, last=64)", _efficientnet_v2, "torchvision"),
+        (
+            "efficientnet_v2_s(width=0.5, depth=0.2, epsilon=1e-5)",
+            _efficientnet_v2_of_timm,
+            "timm",
+        ),
+    ],
+)
+def test_arguments_alone_make_either_library(text, make, layout):
+    assert_parity(text, make(), layout, IMAGES, training=False, num_classes=7)
+
+
+@pytest.mark.parametrize("size", ["large", "small"])
+@pytest.mark.parametrize("width", [0.5, 0.75, 1.25])
+def test_every_number_of_channels_is_as_wide_as_torchvisions(size, width):
+    torch = pytest.importorskip("torch")
+
+    tv = library("torchvision").mobilenetv3
+    with torch.device("meta"):
+        theirs = tv.MobileNetV3(*tv._mobilenet_v3_conf(f"mobilenet_v3_{size}", width_mult=width))
+    expected = sum(value.numel() for value in theirs.parameters())
+    assert family.count(f"mobilenet_v3_{size}(width={width})", (1, 32, 32, 3)) == expected
 
 
 @pytest.mark.parametrize("text", CASES)

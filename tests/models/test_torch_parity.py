@@ -31,7 +31,7 @@ IMAGES = (2, 64, 48, 3)
 CASES = {
     # ours: torch's, whose keys, images
     'resnet(stages=[1, 2, 1, 1], block="basic")': (lambda: _resnet("BasicBlock"), "torchvision", IMAGES),
-    'resnet(stages=[1, 2, 1, 1], block="bottleneck", groups=2, width=0.5)': (
+    'resnet(stages=[1, 2, 1, 1], block="bottleneck", groups=2, width_per_group=16)': (
         lambda: _resnet("Bottleneck", groups=2, width_per_group=16),
         "torchvision",
         IMAGES,

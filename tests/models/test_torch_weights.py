@@ -1,11 +1,13 @@
 """The renaming of numbers, what is said of keys that do not fit, files, and the search for a difference."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import models
+from jaxcnn import models, nn
 from jaxcnn.errors import UserError
 from jaxcnn.models.torch_names import Layout, Rule, rename
 from tests.models.torch_parity import arrays, library, randomize
@@ -76,8 +78,6 @@ def test_layouts_come_back(layout, shape):
 
 def test_transposed_convolutions_are_torchs():
     torch = pytest.importorskip("torch")
-    from jaxcnn import nn
-
     x = np.random.default_rng(0).standard_normal((1, 4, 5, 3)).astype(np.float32)
     theirs = torch.nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1)
     kernel = Layout(transposed=True).here(theirs.weight.detach().numpy(), (3, 3, 3, 2))
@@ -124,6 +124,48 @@ def test_one_error_lists_what_is_missing_left_over_and_misshapen():
         "left over layer1.0.conv1.weigth",
     }
     assert "near it: layer1.0.conv1.weigth" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "layout", "refused"),
+    [
+        ("mobilenet_v3_small(width=0.25, hidden=8)", "timm", "epsilon=1e-05, momentum=0.9; this network has"),
+        ("mobilenet_v3_small(width=0.25, hidden=8)", "torchvision", None),
+        (
+            "mobilenet_v3_small(width=0.25, hidden=8, epsilon=1e-5)",
+            "torchvision",
+            "epsilon=0.001, momentum=0.99; this network has epsilon=1e-05; make it with those",
+        ),
+        ("mobilenet_v3_small(width=0.25, hidden=8, epsilon=1e-5)", "timm", None),
+        (
+            "efficientnet_b5(width=0.25, depth=0.1)",
+            "timm",
+            "the state dictionary holds weights of timm, which",
+        ),
+        ("efficientnet_b5(width=0.25, depth=0.1)", "torchvision", None),
+        ("efficientnet_b5(width=0.25, depth=0.1)", "jaxcnn", None),
+        ("efficientnet_b0(width=0.25, depth=0.1)", "timm", None),
+    ],
+)
+def test_weights_that_were_trained_with_another_epsilon_are_refused(text, layout, refused):
+    model, variables = ones(text)
+    state = models.torch_state(variables, model, layout=layout)
+    if refused is None:
+        assert equal(models.load_torch(variables, state, model), variables)
+        return
+    with pytest.raises(UserError) as error:
+        models.load_torch(variables, state, model)
+    assert refused in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_normalization_of_ones_own_is_taken_at_its_epsilon():
+    _, variables = ones("mobilenet_v3_small(width=0.25, hidden=8)")
+    small = {"width": 0.25, "hidden": 8, "num_classes": 3}
+    own = models.create("mobilenet_v3_small", norm=functools.partial(nn.BatchNorm, unbiased=True), **small)
+    models.load_torch(variables, models.torch_state(variables, own, layout="timm"), own)
+    with pytest.raises(UserError, match=r"this network has epsilon=1e-05"):
+        models.load_torch(variables, models.torch_state(variables, own, layout="torchvision"), own)
 
 
 def test_a_new_head_stays_as_it_was():
@@ -227,7 +269,7 @@ def test_the_first_layer_at_which_two_networks_part_is_named():
     assert (parted.first.ours, parted.first.theirs) == ("stage2_block1/conv2/norm", "layer2.0.bn2")
     assert "part where stage2_block1/conv2/norm and layer2.0.bn2 differ by" in str(parted)
 
-    import torch
+    torch = pytest.importorskip("torch")
 
     theirs.maxpool = torch.nn.Identity()
     shapes_differ = models.compare(theirs, model, variables, x)

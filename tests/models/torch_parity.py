@@ -41,14 +41,15 @@ def arrays(model):
     return {key: value.detach().numpy().copy() for key, value in model.state_dict().items()}
 
 
-def assert_parity(text, theirs, layout, shape, **options):
+def assert_parity(text, theirs, layout, shape, *, training=True, **options):
     """The same numbers give the same logits and running statistics, and come back to the last bit.
 
     Args:
-      text: our network, with ``options`` for :func:`jaxcnn.models.create`; ``norm`` is torch's by default.
+      text: our network, with ``options`` for :func:`jaxcnn.models.create`.
       theirs: torch's, whose numbers are replaced.
       layout: whose keys it has.
       shape: of the images, (n, height, width, channels).
+      training: compare statistics after a step, with torch's unbiased variances if ``options`` have no norm.
     """
     import torch
 
@@ -56,7 +57,7 @@ def assert_parity(text, theirs, layout, shape, **options):
     before = arrays(theirs)
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     images = torch.from_numpy(x).movedim(-1, 1)
-    if any("running_mean" in key for key in before):
+    if training and any("running_mean" in key for key in before):
         options = {"norm": functools.partial(nn.BatchNorm, unbiased=True)} | options
     model = models.create(text, **options)
     variables = models.load_torch(jax.eval_shape(model.init, KEY, jnp.asarray(x)), before, model)
@@ -79,6 +80,8 @@ def assert_parity(text, theirs, layout, shape, **options):
     for key, value in before.items():
         assert (saved[key].dtype, saved[key].tobytes()) == (value.dtype, value.tobytes()), key
 
+    if not training:
+        return
     theirs.train()
     with torch.no_grad():
         theirs(images)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxcnn import nn
@@ -37,6 +38,33 @@ def test_f_of_zero_leaves_the_identity(block, norm):
 
     for (name, _), y in outputs().items():
         np.testing.assert_array_equal(y, inputs[name])
+
+
+@pytest.mark.parametrize("conv", sorted(choices.CONVS))
+def test_f_of_zero_learns(conv):
+    """In the first step the factor that is zero alone, and f with it in proportion; in the second all."""
+    x = jax.random.normal(KEY, (2, 3, 4, 4))
+    block = nn.BasicBlock(4, conv=conv, norm="none", zero_init=True, activation="identity", order="pre")
+
+    @jax.jit
+    def gradients(params):
+        def loss(params):
+            f = block.apply({"params": params}, x) - x
+            return jnp.mean((f - jnp.cos(x)) ** 2), f
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    params = block.init(KEY, x)["params"]
+    first, f = gradients(params)
+    assert not f.any()
+    step = optax.tree.add_scale
+    second, far = gradients(step(params, -0.01, first))
+    _, near = gradients(step(params, -0.001, first))
+    assert far.any()
+    np.testing.assert_allclose(far, 10 * near, rtol=1e-2, atol=1e-4 * np.abs(far).max())
+    for path, gradient in jax.tree_util.tree_leaves_with_path(second):
+        assert np.isfinite(gradient).all()
+        assert gradient.any(), path
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -129,10 +157,10 @@ def test_norms_do_what_their_names_say(norm):
         else module.apply(module.init(KEY, x), x, train=True, mutable=["batch_stats"])[0]
     )
     grouped = y.reshape(4, 36, 2, 8)
-    axes = {"batch": (0, 1), "instance": (1,), "group": (1, 3), "layer": (1, 2, 3)}[norm]
+    axes = {"batch": (0, 1), "channel": (2, 3), "instance": (1,), "group": (1, 3), "layer": (1, 2, 3)}[norm]
     np.testing.assert_allclose(grouped.mean(axes), 0, atol=1e-5)
     np.testing.assert_allclose(grouped.var(axes), 1, rtol=1e-3)
-    wider = {"batch": (1,), "instance": None, "group": (1,), "layer": (1, 3)}[norm]
+    wider = {"batch": (1,), "channel": (3,), "instance": None, "group": (1,), "layer": (1, 3)}[norm]
     if wider:  # and no fewer values share them
         assert np.abs(grouped.mean(wider)).max() > 1e-2
 

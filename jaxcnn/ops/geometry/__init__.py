@@ -4,7 +4,7 @@ Functions that take ``sizes`` speak of all spatial axes; every other speaks of o
 with the window described by ``kernel`` (taps), ``stride``, ``dilation`` (distance between taps) and
 ``padding`` (pixels added below and above the axis). A window spans ``extent = (kernel - 1)·dilation + 1``
 pixels; output ``i`` reads ``i·stride - low + tap·dilation`` for each tap. Everything is Python integers, so a
-mistake is reported while tracing, never by the device.
+mistake is reported while tracing, never by the device; where it says so, arrays of integers serve as well.
 """
 
 from jaxcnn.ops.geometry.field import ReceptiveField, tap_rows, transposed_inputs, window_inputs
@@ -23,10 +23,10 @@ from jaxcnn.ops.geometry.padding import (
 from jaxcnn.ops.geometry.phase import Phase, transposed_phases
 from jaxcnn.ops.geometry.size import (
     StrideLoss,
-    adaptive_windows,
+    adaptive_window,
     extent,
     input_size,
-    interpolation,
+    interpolated_place,
     kernel_size,
     output_size,
     overhang,
@@ -42,12 +42,12 @@ __all__ = [
     "Phase",
     "ReceptiveField",
     "StrideLoss",
-    "adaptive_windows",
+    "adaptive_window",
     "axis_paddings",
     "centre_padding",
     "extent",
     "input_size",
-    "interpolation",
+    "interpolated_place",
     "kernel_size",
     "middle_padding",
     "output_size",

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 def spatial_tuple(value: int | Sequence[int], ndim: int, name: str, *, minimum: int = 1) -> tuple[int, ...]:
@@ -200,34 +200,27 @@ def transposed_size(
     return outputs
 
 
-def adaptive_windows(size: int, outputs: int) -> list[tuple[int, int]]:
-    """The (start, stop) of each window of adaptive pooling: ⌊i·size / outputs⌋ to ⌈(i + 1)·size / outputs⌉.
+def adaptive_window(i: Any, size: Any, outputs: Any) -> tuple[Any, Any]:
+    """Where window i of adaptive pooling starts and stops: ⌊i·size / outputs⌋ and ⌈(i + 1)·size / outputs⌉.
 
-    >>> adaptive_windows(5, 3)
+    Integers or arrays of them.
+
+    >>> [adaptive_window(i, 5, 3) for i in range(3)]
     [(0, 2), (1, 4), (3, 5)]
     """
-    if size < 1 or outputs < 1:
-        raise ValueError(f"adaptive windows from {size} to {outputs} pixels: expected at least 1 of each")
-    return [(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
+    return i * size // outputs, -(-(i + 1) * size // outputs)
 
 
-def interpolation(size: int, outputs: int) -> list[tuple[int, int, float]]:
-    """For each of ``outputs`` pixels spread evenly over ``size``, the two it lies between, and how far along.
+def interpolated_place(i: Any, size: Any, outputs: Any) -> tuple[Any, Any]:
+    """Where output i of ``outputs`` lies, spread evenly over ``size`` pixels, as numerator and denominator.
 
-    Pixels are areas, so output i lies at (i + ½)·size / outputs − ½; beyond the outermost centres it takes
-    the outermost pixel.
+    Pixels are areas, so it lies at (i + ½)·size / outputs − ½, which beyond the outermost centres is below 0
+    or above size − 1. Integers or arrays of them.
 
-    >>> interpolation(2, 4)
-    [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]
+    >>> [interpolated_place(i, 2, 4) for i in range(4)]
+    [(-2, 8), (2, 8), (6, 8), (10, 8)]
     """
-    if size < 1 or outputs < 1:
-        raise ValueError(f"interpolation from {size} to {outputs} pixels: expected at least 1 of each")
-    found = []
-    for i in range(outputs):
-        place = min(max((i + 0.5) * size / outputs - 0.5, 0.0), size - 1.0)
-        low = int(place)
-        found.append((low, min(low + 1, size - 1), place - low))
-    return found
+    return (2 * i + 1) * size - outputs, 2 * outputs
 
 
 def as_pair(padding: int | tuple[int, int]) -> tuple[int, int]:

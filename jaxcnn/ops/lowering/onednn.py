@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from math import isfinite
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def missing() -> str | None:
 
 def _kept() -> bool:
     """Whether JAX writes compiled programs to its cache. XLA crashes when it should write these calls."""
-    config = jax.config
+    config: Any = jax.config  # its options are made when jax is imported
     used = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
     return bool(used) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
 
