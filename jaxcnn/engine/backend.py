@@ -1,7 +1,11 @@
-"""The devices a run uses, and the compilation cache."""
+"""The devices a run uses, and how programs are compiled for them."""
 
+import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -21,6 +25,43 @@ def use_compilation_cache() -> Path:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+@contextmanager
+def compiled_here() -> Iterator[None]:
+    """Compile what is compiled within for this process alone, on CPUs: JAX's cache does not keep it.
+
+    Its convolutions may then call oneDNN (:mod:`jaxcnn.ops.lowering.onednn`), which a cache cannot hold.
+    """
+    option: Any = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, option)
+    if jax.default_backend() == "cpu":
+        jax.config.update(option, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
+
+
+class JitHere:
+    """``jax.jit``, compiled by :func:`compiled_here`: for steps that are called often enough to be worth it.
+
+    Example:
+      >>> float(JitHere(lambda x: 2 * x)(1.5))
+      3.0
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self._jitted = jax.jit(function, **options)
+
+    def __call__(self, *args: Any) -> Any:
+        with compiled_here():
+            return self._jitted(*args)
+
+    def compile(self, *args: Any) -> Any:
+        """The compiled program for arguments like these, see ``jax.stages.Compiled``."""
+        with compiled_here():
+            return self._jitted.lower(*args).compile()
 
 
 def data_mesh() -> Mesh:

@@ -1,7 +1,7 @@
 """The parts of a run, built from its configuration."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jaxcnn.config import Config
 from jaxcnn.engine import backend, finetune, metrics, optim, step
 from jaxcnn.engine.checkpoint import Checkpoints
 from jaxcnn.engine.run_folder import RunFolder
+from jaxcnn.engine.steps import Steps
 from jaxcnn.engine.values import Values, values
 from jaxcnn.errors import UserError
 from jaxcnn.models import registry
@@ -106,6 +107,12 @@ class Job:
         ema = "ema_decay" in self.values
         return step.init_state(self.model, self._optimizer(self.values), seed, self.image_shape, ema=ema)
 
+    def prepare(self, values: Values, at: Any, batch: step.Batch) -> step.Batch:
+        """The batch of step ``at`` with its uint8 images augmented and standardized; pure and not jitted."""
+        augment = data.augment.build(self._augment_calls, values["augment"])
+        images = augment(step.keys(values["seed"], at)["augment"], _as_float(batch["image"]))
+        return {**batch, "image": self._standardize(images)}
+
     def train_step(
         self, values: Values, state: step.TrainState, batch: step.Batch
     ) -> tuple[step.TrainState, metrics.Metrics]:
@@ -113,12 +120,11 @@ class Job:
 
         Args:
           values: the numbers of that run, see :func:`jaxcnn.engine.values.values`; they may be traced.
+          batch: from :meth:`prepare`.
         """
-        augment = data.augment.build(self._augment_calls, values["augment"])
         train_step = step.make_train_step(
             self._create(registry.split(self.config.model)[0], **values["model"]),
             self._optimizer(values),
-            prepare=lambda key, images: self._standardize(augment(key, _as_float(images))),
             seed=values["seed"],
             label_smoothing=values["label_smoothing"],
             ema_decay=values.get("ema_decay", 0.0),
@@ -128,8 +134,8 @@ class Job:
 
     def eval_step(self, variables: Any, batch: step.Batch) -> tuple[metrics.Metrics, jax.Array]:
         """Metrics and probabilities of a batch, see :func:`jaxcnn.engine.step.make_eval_step`; not jitted."""
-        evaluate = step.make_eval_step(self.model, prepare=lambda key, images: self.standardize(images))
-        return evaluate(variables, batch)
+        batch = {**batch, "image": self.standardize(batch["image"])}
+        return step.make_eval_step(self.model)(variables, batch)
 
     def describe(self) -> str:
         """What will be trained, on what, where."""
@@ -194,18 +200,22 @@ class Job:
         """How many steps one compiled call takes; it affects rounding, so only the hardware decides it."""
         return 1 if jax.default_backend() == "cpu" or feed.data is None else STEPS_PER_CALL
 
-    def compiled_steps(self, feed: Any) -> Any:
-        """A jitted ``(values, state, totals, data, payloads) -> (state, totals)`` over stacked payloads.
+    def compiled_steps(self, feed: Any) -> Steps:
+        """The steps of a call, compiled when it is first called."""
+        return Steps(self.reading(feed), self.advance, apart=self.apart(feed))
 
-        The state is donated.
-        """
+    def apart(self, feed: Any) -> bool:
+        """Whether the steps read and train apart, see :class:`jaxcnn.engine.steps.Steps`."""
+        return jax.default_backend() == "cpu" and self.steps_per_call(feed) == 1
 
-        def one(values: Values, carry: Any, data: Any, payload: Any) -> Any:
-            state, totals = carry
-            state, new = self.train_step(values, state, feed.gather(data, payload))
-            return state, metrics.add(totals, new)
+    def reading(self, feed: Any) -> Any:
+        """A function ``(values, step, data, payload)`` that makes the batch of a step."""
+        return lambda values, at, data, payload: self.prepare(values, at, feed.gather(data, payload))
 
-        return jax.jit(over_chunk(one), donate_argnums=1)
+    def advance(self, values: Values, state: step.TrainState, totals: Any, batch: step.Batch) -> Any:
+        """:meth:`train_step` with its metrics added to those before."""
+        state, new = self.train_step(values, state, batch)
+        return state, metrics.add(totals, new)
 
     def evaluate(self, variables: Any, split: str, eval_step: Any = None) -> dict[str, metrics.Mean]:
         """Exact metrics over every example of a split; ``eval_step`` may be one for several lanes."""
@@ -232,23 +242,6 @@ class Job:
         )
         for batch in data.eval_batches(self.dataset.splits[split], size):
             yield jax.device_put(batch, sharding)
-
-
-def over_chunk(one: Callable[..., Any]) -> Callable[..., Any]:
-    """Many steps ``(values, (state, totals), data, payload) -> (state, totals)`` as one function.
-
-    Returns:
-      ``(values, state, totals, data, payloads) -> (state, totals)``; payloads have a leading axis of steps.
-    """
-
-    def call(values: Values, state: Any, totals: Any, data: Any, payloads: Any) -> Any:
-        if jax.tree.leaves(payloads)[0].shape[0] == 1:
-            return one(values, (state, totals), data, jax.tree.map(lambda leaf: leaf[0], payloads))
-        return jax.lax.scan(
-            lambda carry, payload: (one(values, carry, data, payload), None), (state, totals), payloads
-        )[0]
-
-    return call
 
 
 def _as_float(images: jax.Array) -> jax.Array:

@@ -8,13 +8,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxcnn.engine import metrics as metrics_lib
 from jaxcnn.engine.metrics import Metrics
 
 Batch = dict[str, Array]
-Prepare = Callable[[PRNGKeyArray, UInt8[Array, "n *spatial c"]], Float[Array, "n *spatial c"]]
+"""``image``, floats (n, *spatial, c) as the model takes them, and ``label``."""
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -70,7 +70,6 @@ def make_train_step(
     model: flax.linen.Module,
     optimizer: optax.GradientTransformation,
     *,
-    prepare: Prepare,
     seed: Int[Array, ""] | int,
     label_smoothing: Float[Array, ""] | float = 0.0,
     ema_decay: Float[Array, ""] | float = 0.0,
@@ -78,7 +77,6 @@ def make_train_step(
     """A pure function ``(state, batch) -> (state, metrics)``; nothing in it is jitted yet.
 
     Args:
-      prepare: makes float images of the batch's uint8 ones, augmentation included.
       seed: with ``state.step`` it decides every random draw.
       label_smoothing: see :func:`jaxcnn.engine.metrics.cross_entropy`.
       ema_decay: rate of the moving average, warmed up as min(decay, (1 + t) / (10 + t)).
@@ -92,7 +90,7 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = keys(seed, state.step)
-        images, labels = prepare(key["augment"], batch["image"]), batch["label"]
+        images, labels = batch["image"], batch["label"]
 
         def loss_fn(params: Any) -> tuple[Array, tuple[Array, Any]]:
             logits, updates = model.apply(
@@ -132,13 +130,12 @@ def _moved(ema: Any, variables: Any, step: Array, decay: Array | float) -> Any:
 
 
 def make_eval_step(
-    model: flax.linen.Module, *, prepare: Prepare
+    model: flax.linen.Module,
 ) -> Callable[[Any, Batch], tuple[Metrics, Float[Array, "n classes"]]]:
     """A pure function ``(variables, batch with mask) -> (metrics, probabilities)``."""
 
     def eval_step(variables: Any, batch: Batch) -> tuple[Metrics, Array]:
-        images = prepare(jax.random.key(0), batch["image"])
-        logits: Any = model.apply(variables, images, train=False)
+        logits: Any = model.apply(variables, batch["image"], train=False)
         metrics = metrics_lib.classification(logits, batch["label"], batch["mask"])
         return metrics, jax.nn.softmax(logits.astype(jnp.float32))
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from jaxcnn.config import Config
 from jaxcnn.engine import backend, metrics
-from jaxcnn.engine.job import Job, over_chunk
+from jaxcnn.engine.job import Job
 from jaxcnn.engine.step import TrainState
+from jaxcnn.engine.steps import Steps
 from jaxcnn.engine.values import Values
 from jaxcnn.errors import UserError
 
@@ -42,20 +43,24 @@ class Program:
         self.width, self.steps = width, job.steps_per_call(feed)
         self._job, self._data = job, job.replicate(feed.data)
 
-        def one(values: Values, carry: Any, data: Any, payload: Any) -> Any:
-            active, payload = payload
-            state, new = job.train_step(values, carry[0], feed.gather(data, payload))
-            after = state, metrics.add(carry[1], new)
-            return jax.tree.map(partial(jnp.where, active), after, carry)
+        read = job.reading(feed)
 
-        lanes = _mapped(over_chunk(one), (0, 0, 0, None, 0), width)
+        def advance(values: Values, state: TrainState, totals: Any, sent: Any) -> Any:
+            active, batch = sent
+            before = state, totals
+            return jax.tree.map(partial(jnp.where, active), job.advance(values, *before, batch), before)
+
+        self._call = Steps(
+            lambda values, at, data, sent: (sent[0], read(values, at, data, sent[1])),
+            advance,
+            apart=job.apart(feed),
+            mapped=partial(_mapped, width=width),
+        )
         payloads = self.chunk([feed.payload(0)] * self.steps, [True] * self.steps)
         arguments = self.stack([job.values] * width), self._like(job.state), self.zero(), self._data
-        compiled = (
-            jax.jit(lanes, donate_argnums=1).lower(*arguments, self.stack([payloads] * width)).compile()
-        )
-        self._call = compiled
-        self.bytes = _bytes(compiled)
+        self.bytes = _bytes(self._call.compile(*arguments, self.stack([payloads] * width)))
+        if job.apart(feed):  # else the data are among the arguments
+            self.bytes += sum(leaf.nbytes for leaf in jax.tree.leaves(self._data))
         self._eval = jax.jit(_mapped(lambda *args: job.eval_step(*args)[0], (0, None), width))
         self._put = jax.jit(_put, donate_argnums=0)
         self._get = jax.jit(_get)

@@ -21,14 +21,10 @@ class Small(linen.Module):
         return linen.Dense(3)(x)
 
 
-def prepare(key, images):
-    return images.astype(jnp.float32) / 255 + 0.01 * jax.random.normal(key, images.shape)
-
-
 def batch(seed=0, size=6):
     rng = np.random.default_rng(seed)
     return {
-        "image": jnp.asarray(rng.integers(0, 256, (size, 4, 4, 1)), jnp.uint8),
+        "image": jnp.asarray(rng.integers(0, 256, (size, 4, 4, 1)) / 255, jnp.float32),
         "label": jnp.asarray(rng.integers(0, 3, size), jnp.int32),
     }
 
@@ -36,7 +32,7 @@ def batch(seed=0, size=6):
 def make(seed=0, ema_decay=0.9, learning_rate=0.1):
     optimizer = optim.make_optimizer("sgd", optax.constant_schedule(1.0), learning_rate=learning_rate)
     state = step.init_state(Small(), optimizer, seed, (4, 4, 1), ema=ema_decay > 0)
-    train_step = step.make_train_step(Small(), optimizer, prepare=prepare, seed=seed, ema_decay=ema_decay)
+    train_step = step.make_train_step(Small(), optimizer, seed=seed, ema_decay=ema_decay)
     return state, train_step
 
 
@@ -51,7 +47,7 @@ def test_same_state_and_batch_same_result():
 
 
 def test_steps_draw_anew():
-    """The same batch at another step meets another dropout mask and augmentation."""
+    """The same batch at another step meets another dropout mask."""
     state, train_step = make(learning_rate=1e-30, ema_decay=0.0)
     call = jax.jit(train_step)
     after, first = call(state, batch())
@@ -84,10 +80,10 @@ def test_one_step_is_the_gradient_step():
 
     state = step.init_state(Flat(), optimizer, 0, (4, 4, 1))
     data = batch()
-    call = step.make_train_step(Flat(), optimizer, prepare=lambda key, x: x.astype(jnp.float32) / 255, seed=0)
+    call = step.make_train_step(Flat(), optimizer, seed=0)
     after, _ = jax.jit(call)(state, data)
 
-    x = np.asarray(data["image"], np.float64).reshape(6, -1) / 255
+    x = np.asarray(data["image"], np.float64).reshape(6, -1)
     kernel = np.asarray(state.params["d"]["kernel"], np.float64)
     logits = x @ kernel
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -113,14 +109,14 @@ def test_losses_of_auxiliary_logits_count_with_their_weights():
         "sgd", optax.constant_schedule(1.0), learning_rate=0.1, momentum=0.0, weight_decay=0.0
     )
     state, data = step.init_state(Headed(), optimizer, 0, (4, 4, 1)), batch()
-    call = step.make_train_step(Headed(), optimizer, prepare=lambda key, x: x / 255, seed=0)
+    call = step.make_train_step(Headed(), optimizer, seed=0)
     after, metrics = jax.jit(call)(state, data)
 
     def losses(params):
         def dense(x, layer):
             return x @ layer["kernel"] + layer["bias"][None]
 
-        x = dense(data["image"].reshape(6, -1) / 255, params["body"])
+        x = dense(data["image"].reshape(6, -1), params["body"])
         logits = {name: dense(x, params[name]) for name in ("head", "aux")}
         return {
             name: optax.softmax_cross_entropy_with_integer_labels(value, data["label"]).mean()
@@ -168,7 +164,7 @@ def test_seed_and_numbers_may_be_traced_and_mapped():
 
 def test_evaluation_draws_nothing_and_changes_nothing():
     state, _ = make()
-    evaluate = jax.jit(step.make_eval_step(Small(), prepare=lambda key, x: x.astype(jnp.float32)))
+    evaluate = jax.jit(step.make_eval_step(Small()))
     data = batch() | {"mask": jnp.array([1, 1, 1, 1, 0, 0], jnp.float32)}
     metrics, probabilities = evaluate(state.variables(), data)
     assert float(metrics["accuracy"].count) == 4

@@ -1,11 +1,25 @@
-"""oneDNN's convolution, which jaxlib carries for x86 processors."""
+"""oneDNN, Intel's library of compiled kernels, which jaxlib carries for x86 processors.
+
+XLA calls it by custom calls of its own, and only where told to by a flag for the whole program. Given as
+operations they are a lowering among others: a convolution forward, and products of matrices. Three bounds of
+jaxlib 0.9 to 0.12 decide where:
+
+- XLA cannot write these calls to its persistent cache (it crashes), nor would other jaxlibs read them.
+- oneDNN's older kernels, made of products of matrices, start threads within threads; under XLA's thread pool
+  they wait for each other for ever. Only shapes for which it was seen to have newer ones are given to it.
+- The arguments are XLA's own business, so only versions that were seen to take them get them.
+
+``JAXCNN_ONEDNN=0`` in the environment does without it.
+"""
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,36 +41,48 @@ DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
 
 def missing() -> str | None:
     """What would be needed to call oneDNN, or None."""
-    return _not_installed() or (
-        "no persistent compilation cache: XLA cannot keep its calls" if _kept() else None
-    )
+    if _kept():
+        return "no persistent compilation cache, which cannot hold its calls"
+    return _not_here()
 
 
 def _kept() -> bool:
-    """Whether JAX writes compiled programs to its cache. XLA crashes when it should write these calls."""
+    """Whether JAX writes compiled programs to its cache."""
     config: Any = jax.config  # its options are made when jax is imported
     used = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
     return bool(used) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
 
 
 @cache
-def _not_installed() -> str | None:
-    x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform == "linux"
+def _not_here() -> str | None:
     version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
-    # the arguments are XLA's own business: they are given only to versions that were seen to take them
-    return None if x86 and (0, 9) <= version < (0, 13) else "jaxlib 0.9 to 0.12 on x86-64 Linux"
+    if not ((0, 9) <= version < (0, 13) and sys.platform == "linux" and platform.machine() == "x86_64"):
+        return "jaxlib 0.9 to 0.12 on x86-64 Linux"
+    # without AVX-512, or told to do without, it has no newer kernels for products of matrices
+    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    limited = {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"} & set(os.environ)
+    if limited or not {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags):
+        return "a processor with AVX-512"
+    return "JAXCNN_ONEDNN=1" if os.environ.get("JAXCNN_ONEDNN") == "0" else None
 
 
 class OneDnn(Lowering):
-    """A kernel that is compiled for the shape, from Intel's library, which is inside jaxlib."""
+    """A kernel compiled for the shape, which reads pixels where they lie."""
 
     name = "onednn"
-    summary = "oneDNN's own kernels"
+    summary = "oneDNN's kernels, each compiled for its shape"
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
-        sizes = (*problem.input, *problem.kernel)
+        sizes, groups = (*problem.input, *problem.kernel), problem.spec.groups
         if not all(isinstance(size, int) and size for size in sizes):
             return "sizes that are known, of 1 or more"
+        # as the convolution that it is: a kernel gradient has images for channels, its taps lie strides apart
+        channels, gaps = problem.channels, problem.spec.dilation
+        if form == "kernel":
+            channels, gaps = min(channels, problem.input[0]), problem.spec.strides
+        single = groups > 1 and channels == 1 and problem.features == 1
+        if single and (problem.spec.ndim == 1 or max(gaps) > 1):
+            return "two axes or more without gaps between taps, in groups of one channel and one feature"
         return missing()
 
     def refuses_dtype(self, dtype: DTypeLike) -> str | None:

@@ -153,6 +153,8 @@ NATIVE = Table(
             lambda p, form: p.macs >= (1e6 if form == "kernel" else 5e5) or not _dense(p),
             "a kernel compiled for the shape, which copies nothing",
         ),
+        Rule("shift", lambda p, form: True, "depthwise with gaps between taps: one fused loop"),
+        Rule("tiles", lambda p, form: not _dense(p), "groups: XLA has no fast convolution for them"),
     ),
 )
 """For programs that are compiled where they run."""
