@@ -25,8 +25,8 @@ def conv(
     """Convolve: ``y[i, f] = bias[f] + Σ_tap Σ_c x[i·stride - low + tap·dilation, c] · kernel[tap, c, f]``.
 
     This slides the kernel as it is (cross-correlation, the field's convolution); ``flip=True`` reverses its
-    taps
-    first, which is the convolution of mathematics: with ``padding="FULL"`` the product of two polynomials.
+    taps first, which is the convolution of mathematics: with ``padding="FULL"`` the product of two
+    polynomials.
 
     Args:
       x: batch, one to three spatial axes, channels.

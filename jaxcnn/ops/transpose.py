@@ -1,17 +1,13 @@
 """Transposed convolution: the gradient of a convolution, used forward to enlarge images."""
 
 from collections.abc import Sequence
-from itertools import product
 
-import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jaxcnn.ops import check, geometry
 from jaxcnn.ops import lowering as lowerings
 from jaxcnn.ops.padding import take_rows
-from jaxcnn.ops.phase import interleave
 
 
 def conv_transpose(
@@ -32,9 +28,6 @@ def conv_transpose(
     It is the linear map whose matrix is the transpose of that of :func:`jaxcnn.ops.conv` with the same
     numbers and the kernel's last two axes exchanged, that is, the gradient of that convolution in its input.
 
-    Outputs with one residue modulo the stride are a plain convolution with every stride-th tap, so the work
-    is done by one convolution for each kind of residue and no zero is ever multiplied.
-
     Args:
       x: batch, one to three spatial axes, channels.
       kernel: taps of each spatial axis, channels, features / groups.
@@ -46,7 +39,7 @@ def conv_transpose(
       dilation: output pixels between taps, an int or one for each spatial axis.
       groups: channels and features are split, in order, in so many independent maps.
       output_padding: further outputs at the high end, fewer than the stride or dilation.
-      lowering: how the convolutions are computed; the result is the same to rounding.
+      lowering: how it is computed, as in :func:`jaxcnn.ops.conv`; the result is the same to rounding.
 
     Returns:
       Batch, the spatial axes of :func:`jaxcnn.ops.geometry.transposed_size`, features.
@@ -62,8 +55,7 @@ def conv_transpose(
       [1.0, 2.0, 4.0, 2.0, 4.0, 2.0, 3.0]
 
     Paper: Zeiler et al., Deconvolutional networks, CVPR 2010; Dumoulin and Visin, A guide to convolution
-    arithmetic for deep learning, 2016, arXiv:1603.07285. Phases: Shi et al., Is the deconvolution layer the
-    same as a convolutional layer?, 2016, arXiv:1609.07009.
+    arithmetic for deep learning, 2016, arXiv:1603.07285.
     """
     x = check.image(x)
     kernel = check.transposed_kernel(kernel, x, groups)
@@ -74,64 +66,19 @@ def conv_transpose(
     taps = kernel.shape[:ndim]
     crops = geometry.resolve_transposed_padding(padding, x.shape[1:-1], taps, strides, dilation, extra)
     dtype = jnp.result_type(x, kernel)
-    x, kernel = x.astype(dtype), _split_groups(kernel.astype(dtype), groups)
+    x, kernel = x.astype(dtype), jnp.swapaxes(kernel.astype(dtype), -1, -2)
 
-    axes = [
-        geometry.transposed_phases(size, stride=stride, low=pads.low, outputs=outputs, dilation=gap)
-        for size, stride, gap, (pads, outputs) in zip(taps, strides, dilation, crops, strict=True)
-    ]
-    counts = [count for _, count, _ in axes]
-    circular = [pads.mode == "circular" for pads, _ in crops]
-    phases = list(product(*(phases for phases, _, _ in axes)))
-    alike: dict[tuple, list[int]] = {}
-    for index, phase in enumerate(phases):
-        alike.setdefault(tuple((axis.start, len(axis.taps)) for axis in phase), []).append(index)
-    parts: dict[int, jax.Array] = {}
-    for indices in alike.values():
-        y = _correlate(x, kernel, [phases[i] for i in indices], counts, circular, lowering)
-        parts |= {index: y[..., place, :] for place, index in enumerate(indices)}
-    y = jnp.stack([parts[i] for i in range(len(phases))], axis=-2)
-    y = interleave(y.reshape(x.shape[0], *counts, *strides, y.shape[-1]), ndim)
-    for axis, ((_, _, drop), (_, outputs)) in enumerate(zip(axes, crops, strict=True), start=1):
-        y = lax.slice_in_dim(y, drop, drop + outputs, axis=axis)
-    return check.add_bias(y, bias)
-
-
-def _split_groups(kernel: jax.Array, groups: int) -> jax.Array:
-    """(*taps, c, f / groups) to (*taps, c / groups, groups, f / groups)."""
-    *taps, channels, features = kernel.shape
-    return jnp.swapaxes(kernel.reshape(*taps, groups, channels // groups, features), -3, -2)
-
-
-def _correlate(
-    x: jax.Array,
-    kernel: jax.Array,
-    phases: Sequence[tuple[geometry.Phase, ...]],
-    counts: Sequence[int],
-    circular: Sequence[bool],
-    lowering: str,
-) -> jax.Array:
-    """Phases that read the same inputs: one convolution with their features side by side.
-
-    Returns:
-      Batch, ``counts`` pixels, phases, features.
-    """
-    groups, features = kernel.shape[-2:]
-    ndim = len(counts)
-    shape = (x.shape[0], *counts, len(phases), groups * features)
-    if not all(axis.taps for axis in phases[0]):
-        return jnp.zeros(shape, x.dtype)
-    padding = []
-    for i, (axis, count) in enumerate(zip(phases[0], counts, strict=True), start=1):
-        rows = geometry.input_size(count, len(axis.taps), dilation=axis.dilation)
-        low, high = -axis.start, axis.start + rows - x.shape[i]
-        if circular[i - 1] or low < 0 or high < 0:
-            x = take_rows(x, i, axis.start, rows, circular=circular[i - 1])
-            low = high = 0
-        padding.append((low, high))
-    kernels = [kernel[tuple(slice(a.taps.start, None, a.taps.step) for a in phase)] for phase in phases]
-    kernel = jnp.flip(jnp.stack(kernels, axis=-2), tuple(range(ndim)))
-    spec = lowerings.ConvSpec((1,) * ndim, tuple(padding), tuple(a.dilation for a in phases[0]), groups)
-    y = lowerings.compute(x, kernel.reshape(*kernel.shape[: ndim + 1], -1), spec, lowering)
-    y = y.reshape(*shape[: ndim + 1], groups, len(phases), features)
-    return jnp.swapaxes(y, -3, -2).reshape(shape)
+    sizes, pads, missing = [], [], []
+    for axis, (pad, outputs) in enumerate(crops, start=1):
+        stride, span, low = strides[axis - 1], geometry.extent(taps[axis - 1], dilation[axis - 1]), pad.low
+        if pad.mode == "circular":  # as much of the ring on either side as the kernel reaches
+            around = -(-span // stride)
+            x = take_rows(x, axis, -around, x.shape[axis] + 2 * around, circular=True)
+            low += around * stride
+        reached = (x.shape[axis] - 1) * stride + span - low
+        sizes.append(min(outputs, reached))
+        pads.append((low, reached - sizes[-1]))
+        missing.append((0, outputs - sizes[-1]))  # output_padding may lie beyond the last tap
+    spec = lowerings.ConvSpec(strides, tuple(pads), dilation, groups)
+    y = lowerings.transposed(x, kernel, tuple(sizes), spec, lowering)
+    return check.add_bias(jnp.pad(y, [(0, 0), *missing, (0, 0)]), bias)

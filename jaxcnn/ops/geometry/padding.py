@@ -89,12 +89,10 @@ def resolve_transposed_padding(
     A convolution of stride s that leads from N to n pixels has a transpose that leads from n to N; the
     padding of the first is cropped by the second. Several N share one n, and a name settles which:
 
-    ==========================  ===========================================================================
-    ``SAME`` ``CIRCULAR``       N = n·s, the transpose of the convolution with that padding
-    ``CAUSAL``                  N = n·s, output ``t`` reads inputs up to ⌊t / s⌋ (the transpose reads only
-    later ones) ``VALID`` ``FULL``          the smallest N, plus ``output_padding`` an int, (low, high)
-    :func:`transposed_size`, plus ``output_padding`` ==========================
-    ===========================================================================
+    - ``SAME``, ``CIRCULAR``: N = n·s, the transpose of the convolution with that padding.
+    - ``CAUSAL``: N = n·s, and output ``t`` reads inputs up to ⌊t / s⌋ (the transpose reads only later ones).
+    - ``VALID``, ``FULL``: the smallest N, plus ``output_padding``.
+    - an int, (low, high): :func:`transposed_size`, plus ``output_padding``.
 
     Args:
       padding: a name, an int, or one name, int or (low, high) pair for each spatial axis.

@@ -24,6 +24,7 @@ __all__ = [
     "onednn",
     "output_shape",
     "reference",
+    "transposed",
 ]
 
 
@@ -48,3 +49,25 @@ def compute(x: jax.Array, kernel: jax.Array, spec: ConvSpec, lowering: str = "au
     problem = Problem(x.shape, kernel.shape, spec)
     check(problem, lowering)
     return bind("output", {"input": x, "kernel": kernel}, problem, lowering)
+
+
+def transposed(
+    y: jax.Array, kernel: jax.Array, sizes: tuple[int, ...], spec: ConvSpec, lowering: str = "auto"
+) -> jax.Array:
+    """Compute the transpose of a convolution, its gradient by the input.
+
+    Args:
+      y: (n, *spatial, features), of the shape that the convolution would give.
+      kernel: of the convolution, (*taps, c / groups, features).
+      sizes: the spatial sizes of the convolution's input.
+      spec, lowering: as for :func:`compute`.
+
+    Returns:
+      The convolution's input (n, *sizes, c).
+
+    Raises:
+      ValueError: the name is not known, or that lowering cannot compute this.
+    """
+    problem = Problem((y.shape[0], *sizes, kernel.shape[-2] * spec.groups), kernel.shape, spec)
+    check(problem, lowering, "input")
+    return bind("input", {"kernel": kernel, "output": y}, problem, lowering)

@@ -71,8 +71,8 @@ def choose(
     return Choice(direct, "no other was measured to be faster, or there is too little to do to compile one")
 
 
-def check(problem: Problem, lowering: str) -> None:
-    """Refuse a name that is not known or cannot compute the output.
+def check(problem: Problem, lowering: str, form: Form = "output") -> None:
+    """Refuse a name that is not known or cannot compute a form.
 
     Raises:
       ValueError: either of them.
@@ -81,7 +81,7 @@ def check(problem: Problem, lowering: str) -> None:
         raise ValueError(f"lowering={lowering!r} is not known; {nearest(lowering, NAMES)}")
     if lowering == "auto":
         return
-    needs = PORTABLE.ways[lowering].refuses(problem, "output")
+    needs = PORTABLE.ways[lowering].refuses(problem, form)
     if needs is not None:
         raise ValueError(
             f"lowering={lowering!r} cannot compute x of shape {problem.input} by a kernel of shape "

@@ -23,6 +23,8 @@ def by_phases(convolve: Convolve, kernel: jax.Array, y: jax.Array, problem: Prob
     their gradient is a convolution of the cotangent by these taps; those that read the same pixels are
     features of one convolution.
 
+    Paper: Shi et al., Is the deconvolution layer the same as a convolutional layer?, 2016, arXiv:1609.07009.
+
     Args:
       convolve: a lowering's output, for stride 1.
       kernel: (*taps, channels, groups · features).
