@@ -202,13 +202,14 @@ def scan_over_calls(problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Ar
 
 
 def lanes_over_calls(problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Array) -> float:
-    """Several kernels, each with images of its own, under ``vmap`` against one call for each."""
+    """Several kernels under ``vmap``, each with images of its own, against one call for each."""
     compute = both(ours(problem))
-    lanes = [jnp.stack([value] * LANES.value) for value in (x, kernel, y)]
+    single = [tuple(jnp.array(value) for value in (x, kernel, y)) for _ in range(LANES.value)]
+    lanes = [jnp.stack(values) for values in zip(*single, strict=True)]
     once, mapped = compiled(compute, (x, kernel, y)), compiled(jax.vmap(compute), lanes)
 
     def calls() -> None:
-        jax.block_until_ready([once(x, kernel, y) for _ in range(LANES.value)])
+        jax.block_until_ready([once(*lane) for lane in single])
 
     return ratio(in_turns({"vmap": call(mapped, lanes), "calls": calls}, 3, pause=PAUSE), "vmap", "calls")
 

@@ -232,10 +232,16 @@ def _facts(found: Trace, weights: Mapping[str, jax.ShapeDtypeStruct]) -> list[tu
 
 
 def _lowerings(sizes: Sequence[int], kernel: Sequence[int], **options: Any) -> list[tuple[str, str]]:
-    """How the output and both gradients are computed, and why."""
-    _, output, *gradients = explain(sizes, kernel, **options).splitlines()
-    pairs = [line.partition(": ")[::2] for line in (output, *gradients)]
-    return [("computed by", pairs[0][1]), *pairs[1:]]
+    """How the output and both gradients are computed, and why: here, and in a program that is kept."""
+    here, portable = (explain(sizes, kernel, portable=flag, **options) for flag in (False, True))
+    names = ("computed by", "input gradient", "kernel gradient")
+    facts = []
+    for name, *lines in zip(names, here.splitlines()[1:], portable.splitlines()[1:], strict=True):
+        way, elsewhere = (line.partition(": ")[2] for line in lines)
+        facts.append((name, way))
+        if elsewhere != way:
+            facts.append(("  kept or exported", elsewhere))
+    return facts
 
 
 def _numbers_or_names(name: str, text: str) -> Any:

@@ -10,8 +10,9 @@ from jaxcnn.errors import UserError
 
 
 def facts(text):
-    """The lines under the title, by name."""
-    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in text.splitlines()[1:])
+    """The lines under the title, by name, without those about programs that are kept."""
+    lines = (line for line in text.splitlines()[1:] if not line.startswith(" "))
+    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in lines)
 
 
 def explain(op, sizes, **options):
@@ -61,8 +62,16 @@ def test_a_depthwise_layer():
     assert said["multiply-accumulates"] == f"{8 * 56 * 56 * 128 * 9 / 1e6:.1f} M, 3.61 M an example"
     assert said["receptive field"] == "3 pixels along each axis, from -1, every 1"
     assert said["never read"] == "no pixel"
-    assert said["computed by"].startswith("shift, ")
-    assert said["kernel gradient"]
+    assert said["kernel gradient"].startswith("shift, depthwise")
+
+
+@pytest.mark.parametrize("missing", [None, "another processor"])
+def test_how_a_layer_is_computed_here_and_elsewhere(monkeypatch, missing):
+    monkeypatch.setattr("jaxcnn.ops.lowering.onednn.missing", lambda: missing)
+    text = describing.operation("conv", (8, 56, 56, 128), {"kernel": "3", "groups": 128})
+    assert re.findall("^(?:computed by|  kept or exported) +([a-z]+), ", text, re.MULTILINE) == (
+        ["shift"] if missing else ["onednn", "shift", "shift", "shift"]
+    )
 
 
 def test_a_lossy_stride_is_counted():

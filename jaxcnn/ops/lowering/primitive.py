@@ -25,9 +25,13 @@ from jax.sharding import AxisType
 from jaxcnn.ops.lowering.choose import choose
 from jaxcnn.ops.lowering.direct import Direct
 from jaxcnn.ops.lowering.lowering import Form
+from jaxcnn.ops.lowering.onednn import OneDnn
 from jaxcnn.ops.lowering.spec import Problem
 
 TENSORS: tuple[Form, ...] = ("input", "kernel", "output")
+
+UNROLLED = 8
+"""Up to so many calls, lanes are written out: XLA fuses what is around each into it, and compiles it all."""
 
 conv_p = Primitive("conv")
 
@@ -199,6 +203,8 @@ def _lower(
     if first.ndim == problem.spec.ndim + 2:
         return compute(first, second)
     if platform == "cpu":  # a grouped convolution, which vmap would make of lanes, is many times slower
+        if isinstance(way, OneDnn) and len(first) <= UNROLLED:
+            return jnp.stack([compute(*lane) for lane in zip(first, second, strict=True)])
         return lax.map(lambda lane: compute(*lane), (first, second))
     return jax.vmap(compute)(first, second)
 
