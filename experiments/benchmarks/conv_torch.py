@@ -34,7 +34,7 @@ def torch_sides(
     spec, even = problem.spec, all(low == high for low, high in problem.spec.padding)
 
     def tensor(value: jax.Array, axes: tuple[int, ...], layout: Any) -> Any:
-        array = np.ascontiguousarray(np.transpose(np.asarray(value, np.float32), axes))
+        array = np.transpose(np.asarray(value, np.float32), axes).copy()
         return torch.from_numpy(array).to(device=device, dtype=dtype, memory_format=layout)
 
     def run(x: Any, kernel: Any) -> Any:
