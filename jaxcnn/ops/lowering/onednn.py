@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
@@ -32,7 +33,7 @@ from jaxcnn.ops.lowering.direct import as_forward
 from jaxcnn.ops.lowering.lowering import Form, Lowering, restate
 from jaxcnn.ops.lowering.phases import by_phases
 from jaxcnn.ops.lowering.products import Products
-from jaxcnn.ops.lowering.spec import Problem
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem
 from jaxcnn.ops.lowering.strides import Unstrided, spare_taps, unstrides
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
@@ -77,19 +78,24 @@ class OneDnn(Lowering):
         if not all(isinstance(size, int) and size for size in sizes):
             return "sizes that are known, of 1 or more"
         # as the convolution that it is: a kernel gradient has images for channels, its taps lie strides apart
-        channels, gaps = problem.channels, problem.spec.dilation
-        if form == "kernel":
-            channels, gaps = min(channels, problem.input[0]), problem.spec.strides
-        single = groups > 1 and channels == 1 and problem.features == 1
-        if single and (problem.spec.ndim == 1 or max(gaps) > 1):
-            return "two axes or more without gaps between taps, in groups of one channel and one feature"
+        gaps = problem.spec.strides if form == "kernel" else problem.spec.dilation
+        if groups > 1 and max(gaps) > 1 and _side_by_side(groups) == 1:
+            return "no gaps between taps, or groups that can be joined"
         return missing()
 
     def refuses_dtype(self, dtype: DTypeLike) -> str | None:
         return None if dtype in DTYPES else "float32 or half precision"
 
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
-        return _call("convolution", problem.output, {"onednn_conv_config": _arguments(problem)}, x, kernel)
+        shape = problem.output
+        if problem.spec.groups > 1 and problem.channels == problem.features == 1:
+            # of these it has new kernels on two axes or more, without gaps between taps
+            if max(problem.spec.dilation) > 1:
+                kernel, problem = _joined(kernel, problem)
+            elif problem.spec.ndim == 1:
+                x, kernel, problem = x[:, None], kernel[None], _with_axis(problem)
+        arguments = {"onednn_conv_config": _arguments(problem)}
+        return _call("convolution", problem.output, arguments, x, kernel).reshape(shape)
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         if set(problem.spec.strides) == {1}:
@@ -118,6 +124,32 @@ class OneDnn(Lowering):
     def _kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
         lhs, rhs, forward = as_forward(x, y, problem)
         return jnp.moveaxis(self.output(lhs, rhs, forward), 0, -2)
+
+
+def _with_axis(problem: Problem) -> Problem:
+    """The same convolution with an axis of one pixel and one tap before the others."""
+    (n, *sizes), (strides, padding, dilation, groups) = problem.input, problem.spec
+    spec = ConvSpec((1, *strides), ((0, 0), *padding), (1, *dilation), groups)
+    return Problem((n, 1, *sizes), (1, *problem.kernel), spec)
+
+
+def _joined(kernel: jax.Array, problem: Problem) -> tuple[jax.Array, Problem]:
+    """The same depthwise convolution in fewer groups, whose channels do not meet: zeros are between them."""
+    size = _side_by_side(problem.spec.groups)
+    groups = problem.spec.groups // size
+    taps = kernel.reshape(*problem.taps, 1, groups, size)
+    kernel = taps * np.eye(size, dtype=kernel.dtype)[:, None]
+    kernel = kernel.reshape(*problem.taps, size, groups * size)
+    return kernel, Problem(problem.input, kernel.shape, problem.spec._replace(groups=groups))
+
+
+def _side_by_side(groups: int, most: int = 16) -> int:
+    """Groups that a vector register takes at once, a divisor of all.
+
+    >>> _side_by_side(96), _side_by_side(24), _side_by_side(31)
+    (16, 12, 1)
+    """
+    return max(size for size in range(1, most + 1) if groups % size == 0)
 
 
 class OneDnnProducts(Products):

@@ -115,24 +115,59 @@ def _deep(problem: Problem) -> bool:
     taps, groups = prod(problem.taps), problem.spec.groups
     if _depthwise(problem):
         return True
-    return problem.channels > 2 and (taps >= 16 or _strided(problem) or (taps >= 9 and groups > 4))
+    strided = _strided(problem) and (groups > 1 or problem.macs >= 1.5e7)
+    return problem.channels > 2 and (taps >= 16 or strided or (taps >= 9 and groups > 4))
+
+
+def _image_by_image(problem: Problem) -> bool:
+    """Whether oneDNN finds the kernel gradient of a depthwise convolution sooner than a fused loop."""
+    strided, taps = _strided(problem), prod(problem.taps)
+    if taps >= 16 or problem.spec.ndim == 3:
+        return problem.macs >= 1e6 and (problem.macs < 1e7 or (problem.features == 1 and not strided))
+    return problem.features == 1 and not strided and problem.macs >= 4e5 * problem.input[0]
+
+
+def _flat(problem: Problem) -> bool:
+    """Whether XLA has a fast convolution for it."""
+    return _dense(problem) and problem.spec.ndim < 3
 
 
 NATIVE = Table(
     _ways(OneDnnProducts()),
     (
         _ONE_TAP,
+        Rule("shift", lambda p, form: form == "input" and _strided(p), "depthwise, strided: one fused loop"),
         Rule(
             "shift",
-            lambda p, form: p.macs < 1e6 or p.spec.ndim == 1 or p.features > 1,
-            "depthwise and small, on one axis or with several features: one fused loop",
+            lambda p, form: form == "kernel" and not _image_by_image(p),
+            "depthwise: one fused loop",
         ),
         Rule(
-            "shift",
-            lambda p, form: (form == "kernel" and prod(p.taps) < 16) or (form == "input" and _strided(p)),
-            "depthwise: one fused loop, which multiplies no zeros",
+            "direct",
+            lambda p, form: form != "kernel" and _flat(p) and p.macs < 1.5e6,
+            "small: a call of a kernel takes longer than XLA's convolution",
         ),
-        Rule("direct", lambda p, form: _dense(p) and p.channels == 1, "one channel: XLA's is the fastest"),
+        Rule(
+            "direct",
+            lambda p, form: form == "input" and _flat(p) and prod(p.spec.strides) > 4 and p.macs < 1e7,
+            "small and a long stride: one convolution for each of its phases would take long to compile",
+        ),
+        Rule(
+            "direct",
+            lambda p, form: (
+                _dense(p)
+                and p.spec.ndim == 2
+                and p.channels == 1
+                and p.features >= 32
+                and not (form == "input" and _strided(p))
+            ),
+            "one channel: XLA's is the fastest",
+        ),
+        Rule(
+            "direct",
+            lambda p, form: form != "output" and _flat(p) and 1 < p.channels <= 4 and prod(p.taps) < 16,
+            "a gradient with few channels: XLA's is the fastest",
+        ),
         Rule(
             "winograd",
             lambda p, form: (
@@ -153,7 +188,9 @@ NATIVE = Table(
             lambda p, form: p.macs >= (1e6 if form == "kernel" else 5e5) or not _dense(p),
             "a kernel compiled for the shape, which copies nothing",
         ),
-        Rule("shift", lambda p, form: True, "depthwise with gaps between taps: one fused loop"),
+        Rule(
+            "shift", lambda p, form: True, "depthwise, with gaps between taps in groups that cannot be joined"
+        ),
         Rule("tiles", lambda p, form: not _dense(p), "groups: XLA has no fast convolution for them"),
     ),
 )

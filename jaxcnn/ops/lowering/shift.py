@@ -24,7 +24,7 @@ class Shift(Lowering):
     summary = "depthwise: a sum of shifted products"
     most_taps = 128
     most_features = 4
-    most_unrolled = 3
+    most_unrolled = 9
 
     def refuses(self, problem: Problem, form: Form) -> str | None:
         if problem.channels != 1 or problem.spec.groups == 1:
@@ -67,7 +67,7 @@ class Shift(Lowering):
             return products.reshape(len(products), -1, *channels).sum(1)
 
         lead = problem.taps[0]
-        if lead <= self.most_unrolled:
+        if prod(problem.taps) <= self.most_unrolled:
             return jnp.stack([sums(x, tap) for tap in range(lead)]).reshape(problem.kernel)
         span = (problem.output[1] - 1) * problem.spec.strides[0] + 1
         starts = jnp.arange(lead) * problem.spec.dilation[0]
