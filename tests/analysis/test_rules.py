@@ -163,6 +163,10 @@ CASES = {
     "map": lambda x: lax.map(lambda one: conv(one[None])[0], x),
     "chosen branch": lambda x: lax.cond(True, lambda x: conv(x), lambda x: x.mean() + x, x),
     "vmap": lambda x: jax.vmap(lambda one: conv(one[None])[0])(x),
+    "mean over mapped": lambda x: jax.vmap(lambda one: lax.pmean(one, "rows"), 1, None, axis_name="rows")(x),
+    "maximum over mapped": lambda x: jax.vmap(
+        lambda one: one - lax.pmax(one, "columns"), 2, 2, axis_name="columns"
+    )(x),
     "custom vjp": lambda x: _doubled(x),
     "custom vmap": lambda x: _shifted(x),
 }
