@@ -98,7 +98,7 @@ def trace(
 
     Args:
       fn: any function that JAX can trace; if it is a pytree, such as an Equinox module, its arrays are
-        parameters. ``jax.vmap`` of one is none: pass the module, ``trace(lambda m, x: jax.vmap(m)(x), m, x)``.
+        parameters. Under ``jax.vmap`` pass it too: ``trace(lambda net, x: jax.vmap(net)(x), net, x)``.
       *args: its arguments, arrays or their shapes (``jax.ShapeDtypeStruct``) in any pytrees; leaves that are
         neither are passed as they are. Those other than the input are parameters; of Flax variables the
         collection ``params`` is. Where there are none, arrays that the function closes over are.

@@ -109,6 +109,4 @@ class CoordinateAttention(_Gate):
         def norm(codes: Array, counted: Array | None = None) -> Array:
             return batch_norm(codes, train=train, mask=counted)
 
-        return ops.coordinate_attention(
-            x, reduce, expand, norm=norm, activation=self.activation, mask=mask
-        )
+        return ops.coordinate_attention(x, reduce, expand, norm=norm, activation=self.activation, mask=mask)

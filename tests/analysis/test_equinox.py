@@ -11,7 +11,7 @@ IMAGE = jax.ShapeDtypeStruct((3, 32, 32), jnp.float32)  # channels first, as Equ
 
 
 class Network(eqx.Module):
-    """Two convolutions, pooling, a dilated grouped and a transposed convolution, a norm, and a dense layer."""
+    """Two convolutions, pooling, a dilated grouped and a transposed convolution, a norm, a dense layer."""
 
     layers: list
     norm: eqx.nn.BatchNorm

@@ -137,10 +137,9 @@ CASES = {
     "embedding with fill": lambda x: jnp.take(kernel(60, 3), whole(x), axis=0, mode="fill"),
     "table of two axes": lambda x: kernel(60, 60)[whole(x[:, 1:]), whole(x[:, :-1])],
     "rows of a table": lambda x: lax.dynamic_slice_in_dim(kernel(60, 3), whole(x[0, 1, 2, 3]), 2),
-    "places from data where all is alike": lambda x: jnp.repeat(x.mean(1, keepdims=True), 60, 1)[
-        0, whole(x[0, :, 0, 0])
-    ]
-    + x[0, :, 0, 0, None, None],
+    "places from data where all is alike": lambda x: (
+        jnp.repeat(x.mean(1, keepdims=True), 60, 1)[0, whole(x[0, :, 0, 0])] + x[0, :, 0, 0, None, None]
+    ),
     "dynamic slice": lambda x: lax.dynamic_slice_in_dim(x, 3, 2, 1),
     "dynamic update": lambda x: lax.dynamic_update_slice(x, x[:, :2, :3] * 2, (0, 4, 1, 0)),
     "dynamic update of all but one axis": lambda x: lax.dynamic_update_slice_in_dim(x, x[:, :2], 4, 1),

@@ -1,9 +1,9 @@
 """How reading and writing at computed places passes on what the entries see.
 
 Places that follow from the program alone are worked out, and the result is exact. Places that depend on data
-may be anywhere: what is read there is said to see all that could be read, and the call is noted. Where that is
-the same wherever it is read, as in a table of embeddings, which sees nothing, the result is exact too: an entry
-sees what its place depends on.
+may be anywhere: what is read there is said to see all that could be read, and the call is noted, unless that
+is the same everywhere. A table of embeddings sees nothing, so that what is read from it sees exactly what its
+place depends on.
 """
 
 import math

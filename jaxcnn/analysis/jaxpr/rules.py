@@ -143,7 +143,7 @@ def generic_reduction(call: Call, parts: Parts) -> Reach:
 
 def across(call: Call, parts: Parts) -> Parts:
     """Reductions over mapped axes, which are array axes once they are mapped."""
-    axes = [axis for axis in call.params["axes"] if isinstance(axis, int | np.integer)]
+    axes = [int(axis) for axis in call.params["axes"] if isinstance(axis, int | np.integer)]
     if len(axes) < len(call.params["axes"]):
         call.notes.add(f"{call.name} between devices")
     return [reaches.merge(part, axes) for part in parts]
