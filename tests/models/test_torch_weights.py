@@ -179,6 +179,19 @@ def test_a_new_head_stays_as_it_was():
     assert equal(found["params"]["stem"], variables["params"]["stem"])
 
 
+def test_the_first_kernels_are_summed_for_one_channel_where_it_is_asked_for():
+    model, variables = ones()
+    state = models.torch_state(variables, model)
+    state["conv1.weight"] = np.random.default_rng(0).standard_normal((4, 3, 7, 7)).astype(np.float32)
+    one = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 1)))
+    with pytest.raises(UserError, match=r"misshapen conv1\.weight: \(4, 3, 7, 7\) there, \(4, 1, 7, 7\)"):
+        models.load_torch(one, state, model)
+    found = models.load_torch(one, state, model, sum_colours=True)
+    kernel = found["params"]["stem"]["conv"]["kernel"]
+    summed = state["conv1.weight"].sum(1)
+    np.testing.assert_allclose(kernel, summed.transpose(1, 2, 0)[:, :, None], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "text", ["googlenet(width=0.05)", "inception_v3(width=0.02)", "fcn(stages=[1, 1, 1, 1], num_filters=2)"]
 )
