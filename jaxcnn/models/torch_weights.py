@@ -101,7 +101,7 @@ def load(
     sum_colours: bool = False,
 ) -> Loaded:
     """:func:`load_torch`, and what it changed."""
-    leaves = flatten(variables)
+    leaves = _leaves(variables)
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
     layout, keys = keys_in(leaves, name, state)
@@ -152,11 +152,12 @@ def torch_state(
 
     Raises:
       UserError: the family is not in that library.
+      ValueError: there are no params.
     """
     layouts = _rules(name)
     if layout not in layouts:
         raise UserError(f"layout={layout!r}: {_title(name)} has only {' and '.join(layouts)}")
-    leaves = flatten(variables)
+    leaves = _leaves(variables)
     state: dict[str, np.ndarray] = {}
     for leaf, (key, how) in _keys(leaves, layouts[layout]).items():
         state[key] = np.ascontiguousarray(how.there(np.asarray(leaves[leaf])))
@@ -173,6 +174,8 @@ def save_torch(
 
     if Path(path).suffix != ".safetensors":
         raise UserError(f"{path}: expected a name that ends in .safetensors")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"{path}: its folder does not exist; make it or name another")
     save_file(torch_state(variables, name, layout=layout), path, metadata={"format": "pt"})
 
 
@@ -246,6 +249,14 @@ def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, 
             raise ValueError(f"the rules call both {taken[key]} and {path} {key}")
         taken[key] = path
     return keys
+
+
+def _leaves(variables: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    if not (leaves := flatten(variables)):
+        raise ValueError(
+            f"variables hold {sorted(variables)}: expected params, as init or jax.eval_shape of it gives them"
+        )
+    return leaves
 
 
 def _rules(name: str | linen.Module) -> dict[str, Any]:

@@ -269,8 +269,9 @@ def test_what_cannot_leave_it_out_says_so(make, said):
 def test_masks_are_rectangles_in_the_low_corner():
     model = One(lambda: nn.Conv(4, 3))
     x = np.zeros((1, 4, 4, 1), np.float32)
-    with pytest.raises(ValueError, match=r"mask has shape \(1, 4\): expected \(1, 4, 4\)"):
-        model.init(KEY, x, mask=np.ones((1, 4), bool))
+    for wrong in (np.ones((1, 4), bool), [[True] * 4]):
+        with pytest.raises(ValueError, match=r"mask has shape \(1, 4\): expected \(1, 4, 4\)"):
+            model.init(KEY, x, mask=wrong)
     for holes in ((0, 0, 0), (0, 3, 3), (0, 1, slice(None))):
         mask = np.ones((1, 4, 4), bool)
         mask[holes] = False

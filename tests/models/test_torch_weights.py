@@ -237,6 +237,19 @@ def test_pickles_that_would_run_code_are_refused(tmp_path):
         models.load_torch({}, tmp_path / "w.pth", SMALL)
 
 
+def test_what_cannot_be_saved_or_filled_says_so(tmp_path):
+    model, variables = ones()
+    with pytest.raises(UserError, match="its folder does not exist"):
+        models.save_torch(variables, tmp_path / "none" / "w.safetensors", model)
+    for call in (
+        lambda: models.save_torch({"batch_stats": {}}, tmp_path / "w.safetensors", model),
+        lambda: models.load_torch({"batch_stats": {}}, {}, model),
+    ):
+        with pytest.raises(ValueError, match=r"variables hold \['batch_stats'\]: expected params"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
 def test_layouts_that_a_family_has_not_say_so():
     with pytest.raises(UserError, match="layout='torchvision': mlp has only jaxcnn"):
         models.torch_state({}, "mlp")
