@@ -101,8 +101,8 @@ def load(
     sum_colours: bool = False,
 ) -> Loaded:
     """:func:`load_torch`, and what it changed."""
-    leaves = _leaves(variables)
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
+    leaves = _leaves(variables)
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
     layout, keys = keys_in(leaves, name, state)
     ours = {key for key, _ in keys.values()}
