@@ -1,6 +1,8 @@
 """What the experiments share, and what they claim to compare."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,3 +129,23 @@ def field(model, variables, x, layer):
 
     reached = np.abs(jax.grad(centre)(x + 1.0)).sum(axis=(0, 2, 3)) > 0
     return int(reached.sum())
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_networks_times_training_and_inference(tmp_path):
+    """In a process of its own, as benchmarks share the names of flags."""
+    words = ["--networks=ShuffleNetV2", "--rounds=1", "--batch=2", "--size=32", "--peak_tflops=1"]
+    path = tmp_path / "models.json"
+    command = [sys.executable, "-m", "experiments.benchmarks.models", *words, f"--json={path}"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    row = json.loads(path.read_text())["rows"]["ShuffleNetV2"]
+    assert [line.split()[:2] for line in said.splitlines()[1:3]] == [
+        ["ShuffleNetV2", "train"],
+        ["ShuffleNetV2", "inference"],
+    ]
+    for kind, passes in (("train", 3), ("inference", 1)):
+        found = row[kind]
+        assert found["parameters"] == 2_278_604  # as published
+        assert found["jaxcnn_compile_s"] > 0
+        operations, seconds = 2 * passes * found["gmacs"] * 1e9, found["jaxcnn_ms"] / 1e3
+        assert found["mfu"] == pytest.approx(operations / seconds / 1e12)

@@ -96,7 +96,9 @@ def networks(pair: str, sizes: Sequence[int] | None = None, num_classes: int = 0
 def traced(model: str, sizes: Sequence[int], num_classes: int = 0) -> Trace:
     """The :class:`Trace` of a network for one example of float32; arguments as for :func:`network`."""
     module, variables = _built(model, sizes, num_classes)
-    return trace(partial(module.apply, train=False), variables, _shape(1, *sizes))
+    x = _shape(1, *sizes)
+    spatial = range(1, len(module.places(x)))
+    return trace(partial(module.apply, train=False), variables, x, spatial=spatial)
 
 
 def write_page(path: str, model: str, image: np.ndarray, num_classes: int = 0, seed: int = 0) -> None:

@@ -63,7 +63,26 @@ class Flip:
         return mirrored
 
 
-Move = Shift | Rotation | Flip
+@dataclass(frozen=True)
+class Mirror:
+    """Mirror the content in a line through the centre, level at 0 degrees and upright at 90.
+
+    The line turns clockwise as seen; corners move out of sight and do not count.
+    """
+
+    degrees: float
+
+    mode: ClassVar[str] = "nearest"
+
+    def sources(self, points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """Where the content at some points (2, …) comes from."""
+        cosine, sine = (function(2 * math.radians(self.degrees)) for function in (math.cos, math.sin))
+        middle = centre.reshape(2, *(1,) * (points.ndim - 1))
+        y, x = points - middle
+        return np.stack([sine * x - cosine * y, cosine * x + sine * y]) + middle
+
+
+Move = Shift | Rotation | Flip | Mirror
 
 
 class Errors(NamedTuple):
@@ -93,8 +112,8 @@ def equivariance(
       moves: what is done to them.
 
     Returns:
-      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Rotation counts
-      what is within the circle that fits the image.
+      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Rotation and
+      Mirror count what is within the circle that fits the image.
 
     Example:
       A circular convolution moves with every shift; with a stride, only with multiples of it.
@@ -139,7 +158,7 @@ def _errors(still: Array, moved: Array, output: Output, move: Move, shape: tuple
     ]
     points = np.stack(np.meshgrid(*places, indexing="ij"))
     expected = _moved(still, move, points, shape)
-    counted = _within(points, shape)[None, ..., None] if isinstance(move, Rotation) else np.ones(1)
+    counted = _within(points, shape)[None, ..., None] if isinstance(move, Rotation | Mirror) else np.ones(1)
     return Errors(_relative(moved, expected, counted), stays)
 
 

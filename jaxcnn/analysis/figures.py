@@ -42,7 +42,13 @@ class Series(NamedTuple):
 
 
 def curves(
-    series: Sequence[Series], *, x_label: str, percent: bool = False, mark: float | None = None
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    percent: bool = False,
+    from_zero: bool = False,
+    mark: float | None = None,
+    width: float = 4.6,
 ) -> str:
     """Lines over one horizontal axis, at most :data:`POINTS` points each (averages of neighbours beyond).
 
@@ -53,6 +59,8 @@ def curves(
       series: the lines; the strong ones stand out.
       x_label: what runs to the right.
       percent: the values are fractions to be read as percentages.
+      width: of the figure in inches, to which its letters stand in proportion; it fills what holds it.
+      from_zero: the vertical axis shows 0 too.
       mark: a place on the horizontal axis to point out, e.g. that of the best value.
 
     Returns:
@@ -69,14 +77,15 @@ def curves(
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(width, 0.4 + 0.55 * width), layout="constrained")
         axes = figure.add_subplot()
         drawn = []
         for one in series:
             colour, width, order = (FIRST, 1.8, 3) if one.strong else (SECOND, 1.2, 2)
             drawn += axes.plot(*_thin(one.x, one.y), color=colour, lw=width, zorder=order)
         locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
-        ticks = locator.tick_values(*_range(series))
+        low, high = _range(series)
+        ticks = locator.tick_values(min(low, 0.0) if from_zero else low, high)
         room = 0.02 * (ticks[-1] - ticks[0])  # so that a line on the edge is not cut in half
         axes.set_ylim(ticks[0] - room, ticks[-1] + room)
         axes.set_yticks(ticks)

@@ -11,13 +11,14 @@ import numpy as np
 
 from jaxcnn.analysis import figures, listing, page, pictures
 from jaxcnn.analysis.effective import effective_fields, extent
-from jaxcnn.analysis.equivariance import Errors, Flip, Rotation, Shift, equivariance
+from jaxcnn.analysis.equivariance import Errors, Mirror, Rotation, Shift, equivariance
 from jaxcnn.analysis.layers import layer_table, stages
 from jaxcnn.analysis.page import Markup, element
 from jaxcnn.analysis.tracing import Output, Trace, trace
 
 MAPS = 5  # feature maps shown
 ANGLES = range(0, 361, 15)
+LINES = range(0, 181, 15)  # degrees of the line that mirrors
 NOISE = 8  # examples over which effective fields are averaged
 SIDE = 168  # pixels of a picture on the page
 
@@ -110,29 +111,25 @@ def answers(names: Sequence[str], maps: Maps, x: jax.Array) -> Markup:
     steps = sorted(
         {step for step in (0, 1, 2, 3, 4, 6, 8) if step < width} | {width * i // 8 for i in range(9)}
     )
-    mirrors = {"left to right": Flip(1), "top to bottom": Flip(0)}
     shifted = equivariance(maps, x, [Shift(0, step) for step in steps])
     turned = equivariance(maps, x, [Rotation(angle) for angle in ANGLES])
-    mirrored = equivariance(maps, x, list(mirrors.values()))
+    mirrored = equivariance(maps, x, [Mirror(angle) for angle in LINES])
     parts = []
     for name in names:
-        pair = [
+        drawings = [
             _curves("pixels shifted to the right, and around", steps, [one[name] for one in shifted]),
             _curves("degrees turned", ANGLES, [one[name] for one in turned]),
+            _curves("mirrored, in a line at … degrees", LINES, [one[name] for one in mirrored]),
         ]
-        parts += [element("h3", name), element("div", *pair, class_="pair")]
-    rows = [(element("code", name), *(f"{one[name].equivariance:.1%}" for one in mirrored)) for name in names]
-    caption = "Distance from moving along with an image mirrored …"
-    table = page.table(("map", *mirrors), rows, caption=caption, numbers=(1, 2))
+        parts += [element("h3", name), element("div", *drawings, class_="three")]
     lead = (
         "Distances relative to the map itself. Moves along: from the map moved as the image was, 0% for an "
         "equivariant layer. Stays: from the map of the image at rest, 0% for an invariant one. What is "
         "shifted out on the right comes back on the left, which padding by zeros does not follow; turning "
-        "counts what lies within the circle that fits the image."
+        "and mirroring count what lies within the circle that fits the image. A mirror at 0 degrees is level "
+        "and swaps top and bottom; one at 90 is upright and swaps left and right."
     )
-    return page.section(
-        "Equivariance and invariance", page.note(lead), *parts, element("h3", "Mirrors"), table
-    )
+    return page.section("Equivariance and invariance", page.note(lead), *parts)
 
 
 def _curves(x_label: str, x: Sequence[int], errors: Sequence[Errors]) -> Markup:
@@ -142,6 +139,8 @@ def _curves(x_label: str, x: Sequence[int], errors: Sequence[Errors]) -> Markup:
         [figures.Series("moves along", places, along), figures.Series("stays", places, stays, strong=False)],
         x_label=x_label,
         percent=True,
+        from_zero=True,
+        width=3.1,
     )
     words = f"{x_label}: at most {max(along):.0%} from moving along, {max(stays):.0%} from staying"
     return page.drawing(svg, words)

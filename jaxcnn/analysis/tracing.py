@@ -98,7 +98,7 @@ def trace(
 
     Args:
       fn: any function that JAX can trace; if it is a pytree, such as an Equinox module, its arrays are
-        parameters.
+        parameters. Under ``jax.vmap`` pass it too: ``trace(lambda net, x: jax.vmap(net)(x), net, x)``.
       *args: its arguments, arrays or their shapes (``jax.ShapeDtypeStruct``) in any pytrees; leaves that are
         neither are passed as they are. Those other than the input are parameters; of Flax variables the
         collection ``params`` is. Where there are none, arrays that the function closes over are.
@@ -112,7 +112,8 @@ def trace(
       The :class:`Trace`.
 
     Raises:
-      TypeError: the input is not a single array.
+      TypeError: the input is not a single array, or there is no such argument.
+      ValueError: the input has no such ``spatial`` axes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -127,11 +128,16 @@ def trace(
     2019.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path((fn, args))
+    if not -len(args) <= input < len(args):
+        raise TypeError(f"input={input}: there are {len(args)} arguments")
     place = input % len(args)
     arrays = [i for i, (_, leaf) in enumerate(leaves) if _is_array(leaf)]
     chosen = [i for i in arrays if leaves[i][0][0].idx == 1 and leaves[i][0][1].idx == place]
     if len(chosen) != 1:
         raise TypeError(f"argument {place} holds {len(chosen)} arrays: expected the input, a single array")
+    ndim = len(np.shape(leaves[chosen[0]][1]))
+    if spatial is not None and not all(0 <= axis < ndim for axis in spatial):
+        raise ValueError(f"spatial={tuple(spatial)}: expected axes of the input, which has {ndim}, from 0")
 
     def run(*given: Any) -> Any:
         filled = [leaf for _, leaf in leaves]

@@ -27,10 +27,12 @@ def started(state: TrainState, trained: Any) -> TrainState:
     return state.replace(params=params, batch_stats=batch_stats, ema=ema)
 
 
-def said(source: str, trained: Any) -> str:
-    """What a network starts from, and which of its numbers are new."""
+def said(source: str, trained: Any, summed: Sequence[str] = ()) -> str:
+    """What a network starts from, which of its kernels were summed over colours, and what of it is new."""
     new = sorted({path.rpartition("/")[0] for path, leaf in _leaves(trained["params"]) if _is_shape(leaf)})
-    return f"starts from {source}" + (f", with a new {' and '.join(new)} for other classes" if new else "")
+    changes = [f"with {' and '.join(summed)} summed over red, green and blue"] if summed else []
+    changes += [f"with a new {' and '.join(new)} for other classes"] if new else []
+    return ", ".join([f"starts from {source}", *changes])
 
 
 def patterns(text: str) -> tuple[str, ...]:

@@ -164,19 +164,28 @@ class Job:
         state = self._compiled_init(self.values["seed"] if seed is None else seed)
         return self.replicate(finetune.started(state, self.trained)) if self.config.init_from else state
 
-    @functools.cached_property
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """Kernels of :attr:`trained` that were summed over colours, for images of one channel."""
+        return self._loaded.summed
+
+    @property
     def trained(self) -> dict[str, Any]:
         """What ``--init_from`` holds for this network; where its head has other classes, the abstract leaf.
 
         Raises:
           UserError: there is no such file or folder, or it does not fit.
         """
+        return self._loaded.variables
+
+    @functools.cached_property
+    def _loaded(self) -> models.torch_weights.Loaded:
         variables = {"params": self.state.params, "batch_stats": self.state.batch_stats}
         source: Any = Path(self.config.init_from).expanduser()
         if source.is_dir():
             run = TrainedRun(source)
             source = models.torch_state(run.variables, run.model, layout="jaxcnn")
-        return models.load_torch(variables, source, self.model, new_head=True)
+        return models.torch_weights.load(variables, source, self.model, new_head=True, sum_colours=True)
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, whole on every device."""

@@ -48,7 +48,7 @@ def run(config: Config) -> Result | Interrupted:
         return Result.read(folder)
     job = Job(config)  # before the folder is touched: a wrong name leaves nothing behind
     if config.init_from and not folder.begun():
-        print(finetune.said(config.init_from, job.trained), flush=True)
+        print(finetune.said(config.init_from, job.trained, job.summed), flush=True)
     with folder.claim(config):
         print(job.describe(), flush=True)
         with closing(Diary(job, config, folder)) as diary:

@@ -171,8 +171,6 @@ def _without(reason: str) -> Call:
 
 
 REFUSED = {
-    nn.CBAM: "pools the whole map",
-    nn.CoordinateAttention: "pools whole rows",
     nn.DeformRoIPool: "reads boxes",
     nn.DepthToSpace: "rearranges positions",
     nn.EMCapsules: "votes over positions",
@@ -318,6 +316,8 @@ def _avg_pool(module: nn.AvgPool, canvas: Canvas, call: Call, x: jax.Array, *arg
 @_call.register(nn.GlobalAvgPool)
 @_call.register(nn.GlobalMaxPool)
 @_call.register(nn.SqueezeExcite)
+@_call.register(nn.CBAM)
+@_call.register(nn.CoordinateAttention)
 @_call.register(nn.BatchNorm)
 @_call.register(nn.GroupNorm)
 @_call.register(nn.InstanceNorm)
@@ -340,7 +340,7 @@ def _adaptive(module: Any, canvas: Canvas, call: Call, x: jax.Array, *args: Any,
     elif set(size) == {1}:
         y = ops.global_max_pool(x, mask=canvas.mask(shape), keepdims=True)
     else:
-        canvas.refuse("AdaptiveMaxPool has windows that depend on the size; give images of one size")
+        y = ops.adaptive_max_pool(x, size, sizes=canvas.pixels(shape))
     canvas.advance(shape, size, lambda axis, pixels: size[axis], anew=True)
     canvas.pooled = True
     return y

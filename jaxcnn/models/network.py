@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import flax.linen as linen
 import jax
+import numpy as np
 
 from jaxcnn.errors import nearest
 from jaxcnn.models.masking import Canvas
@@ -92,6 +93,7 @@ class Network(linen.Module):
             if patterns:  # around the canvas, so that they are what the network goes on with
                 stack.enter_context(linen.intercept_methods(record))
             if mask is not None:
+                mask = mask if isinstance(mask, jax.Array) else np.asarray(mask)
                 if mask.shape != (expected := self.places(x)):
                     raise ValueError(f"mask has shape {mask.shape}: expected {expected} for these images")
                 stack.enter_context(linen.intercept_methods(Canvas(mask, self.least_size).interceptor))

@@ -68,6 +68,8 @@ class TextCNN(Network):
     def __post_init__(self) -> None:
         arguments.common(self)
         arguments.wholes("widths", self.widths)
+        if not self.widths:
+            raise ValueError("widths=[]: expected one width or more")
         arguments.whole("num_filters", self.num_filters)
         arguments.whole("embedding", self.embedding)
         if self.vocabulary is not None:

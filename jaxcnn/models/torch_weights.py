@@ -16,7 +16,7 @@ there with ``norm=functools.partial(nn.BatchNorm, unbiased=True)``.
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as linen
 import jax.numpy as jnp
@@ -33,12 +33,28 @@ WRAPPINGS = ("state_dict", "model", "model_state_dict")  # where training script
 LISTED = 20
 
 
+RGB = 3
+
+
+class Loaded(NamedTuple):
+    """What came out of a state dictionary.
+
+    Attributes:
+      variables: with its numbers.
+      summed: our paths of kernels whose three colours were summed for images of one channel.
+    """
+
+    variables: dict[str, Any]
+    summed: tuple[str, ...]
+
+
 def load_torch(
     variables: Mapping[str, Any],
     source: str | Path | Mapping[str, Any],
     name: str | linen.Module,
     *,
     new_head: bool = False,
+    sum_colours: bool = False,
 ) -> dict[str, Any]:
     """Variables with the numbers of a state dictionary.
 
@@ -49,6 +65,8 @@ def load_torch(
       name: of the network, as :func:`jaxcnn.models.create` takes it, or the module.
       new_head: keep those numbers of heads, auxiliary ones too, in ``variables`` that have another shape in
         ``source``, as where the classes are others.
+      sum_colours: where our network reads one channel and that of ``source`` three, sum the kernels over
+        these, as timm does: a grey image is answered as its copy in red, green and blue is there.
 
     Returns:
       A tree like ``variables`` with their types; collections other than params and batch_stats are as given.
@@ -71,8 +89,20 @@ def load_torch(
       >>> loaded["params"]["stage1_block1"]["depthwise"]["kernel"].shape
       (7, 7, 1, 4)
     """
-    leaves = flatten(variables)
+    return load(variables, source, name, new_head=new_head, sum_colours=sum_colours).variables
+
+
+def load(
+    variables: Mapping[str, Any],
+    source: str | Path | Mapping[str, Any],
+    name: str | linen.Module,
+    *,
+    new_head: bool = False,
+    sum_colours: bool = False,
+) -> Loaded:
+    """:func:`load_torch`, and what it changed."""
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
+    leaves = _leaves(variables)
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
     layout, keys = keys_in(leaves, name, state)
     ours = {key for key, _ in keys.values()}
@@ -81,7 +111,7 @@ def load_torch(
         ours - state.keys(),
         {key for key in state.keys() - ours if not key.startswith(spare)},
     )
-    found, wrong = {}, []
+    found, wrong, summed = {}, [], []
     for leaf, (key, lies) in keys.items():
         path = leaf[1]
         shape = tuple(leaves[leaf].shape)
@@ -91,6 +121,10 @@ def load_torch(
         expected = lies.shape_there(shape)
         if tuple(state[key].shape) == expected:
             found[leaf] = jnp.asarray(lies.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
+        elif sum_colours and _is_coloured(shape, tuple(state[key].shape), lies):
+            coloured = lies.here(_array(state[key]), (*shape[:-2], RGB, shape[-1]))
+            found[leaf] = jnp.asarray(coloured.sum(-2, keepdims=True), dtype=leaves[leaf].dtype)
+            summed.append(path)
         elif new_head and not {"head", "aux_head"}.isdisjoint(path.split("/")):
             found[leaf] = leaves[leaf]
         else:
@@ -103,7 +137,7 @@ def load_torch(
         more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
         raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
     _check_options(_module(name), layout, f"{what} holds weights of {layout}")
-    return dict(variables) | _unflatten(found)
+    return Loaded(dict(variables) | _unflatten(found), tuple(summed))
 
 
 def torch_state(
@@ -118,11 +152,12 @@ def torch_state(
 
     Raises:
       UserError: the family is not in that library.
+      ValueError: there are no params.
     """
     layouts = _rules(name)
     if layout not in layouts:
         raise UserError(f"layout={layout!r}: {_title(name)} has only {' and '.join(layouts)}")
-    leaves = flatten(variables)
+    leaves = _leaves(variables)
     state: dict[str, np.ndarray] = {}
     for leaf, (key, how) in _keys(leaves, layouts[layout]).items():
         state[key] = np.ascontiguousarray(how.there(np.asarray(leaves[leaf])))
@@ -139,6 +174,8 @@ def save_torch(
 
     if Path(path).suffix != ".safetensors":
         raise UserError(f"{path}: expected a name that ends in .safetensors")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"{path}: its folder does not exist; make it or name another")
     save_file(torch_state(variables, name, layout=layout), path, metadata={"format": "pt"})
 
 
@@ -194,6 +231,12 @@ def _check_options(module: Any, layout: str, what: str) -> None:
         )
 
 
+def _is_coloured(shape: tuple[int, ...], there: tuple[int, ...], lies: Layout) -> bool:
+    """Whether a kernel reads one channel here and three there."""
+    *taps, inputs, outputs = shape if len(shape) > 2 else (0, 0)
+    return inputs == 1 and there == lies.shape_there((*taps, RGB, outputs))
+
+
 def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, str], tuple[str, Layout]]:
     """Key and layout of each leaf; without rules those of our own files."""
     if rules is None:
@@ -206,6 +249,14 @@ def _keys(leaves: Mapping[tuple[str, str], Any], rules: Any) -> dict[tuple[str, 
             raise ValueError(f"the rules call both {taken[key]} and {path} {key}")
         taken[key] = path
     return keys
+
+
+def _leaves(variables: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    if not (leaves := flatten(variables)):
+        raise ValueError(
+            f"variables hold {sorted(variables)}: expected params, as init or jax.eval_shape of it gives them"
+        )
+    return leaves
 
 
 def _rules(name: str | linen.Module) -> dict[str, Any]:

@@ -81,11 +81,11 @@ class CBAM(_Gate):
     activation: Function = jax.nn.relu
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         c, r = x.shape[-1], self._units(x.shape[-1])
         taps = spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
         x, squeeze, excite, spatial = self._own(x, squeeze=(c, r), excite=(r, c), spatial=(*taps, 2, 1))
-        return ops.cbam(x, squeeze, excite, *spatial, activation=self.activation)
+        return ops.cbam(x, squeeze, excite, *spatial, activation=self.activation, mask=mask)
 
 
 class CoordinateAttention(_Gate):
@@ -100,11 +100,13 @@ class CoordinateAttention(_Gate):
     activation: Function = jax.nn.hard_swish
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         c, r = ops.check.image(x).shape[-1], self._units(x.shape[-1])
         expands = {f"expand_{axis}": (r, c) for axis in range(x.ndim - 2)}
         x, reduce, *expand = self._own(x, reduce=(c, r), **expands)
-        norm = BatchNorm(name="norm")
-        return ops.coordinate_attention(
-            x, reduce, expand, norm=lambda codes: norm(codes, train=train), activation=self.activation
-        )
+        batch_norm = BatchNorm(name="norm")
+
+        def norm(codes: Array, counted: Array | None = None) -> Array:
+            return batch_norm(codes, train=train, mask=counted)
+
+        return ops.coordinate_attention(x, reduce, expand, norm=norm, activation=self.activation, mask=mask)

@@ -52,7 +52,10 @@ def _mean(pixel: Any, output: Any, pixels: Any, outputs: Any) -> Any:
 
 
 def adaptive_max_pool(
-    x: Float[Array, "n *spatial c"], size: int | Sequence[int]
+    x: Float[Array, "n *spatial c"],
+    size: int | Sequence[int],
+    *,
+    sizes: Int[Array, "n axes"] | None = None,
 ) -> Float[Array, "n *size c"]:
     """Maximum over windows that spread evenly, so that ``size`` outputs result.
 
@@ -62,31 +65,42 @@ def adaptive_max_pool(
     Args:
       x: values, shape (n, *spatial, c).
       size: outputs on each spatial axis.
+      sizes: of images of mixed sizes, as for :func:`adaptive_avg_pool`.
 
     Returns:
       Maxima, shape (n, *size, c), dtype of x.
 
     Raises:
-      TypeError, ValueError: sizes are not positive ints, one for each spatial axis.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
+        another shape.
 
     Example:
       >>> adaptive_max_pool(jnp.arange(5.0).reshape(1, 5, 1), 3).ravel()
       Array([1., 3., 4.], dtype=float32)
     """
-    x, sizes = _sizes(x, size)
-    if all(pixels % outputs == 0 for pixels, outputs in zip(x.shape[1:-1], sizes, strict=True)):
-        return max_pool(x, [pixels // outputs for pixels, outputs in zip(x.shape[1:-1], sizes, strict=True)])
-    for axis, outputs in reversed(list(enumerate(sizes, start=1))):
-        x = _axis_max(x, axis, outputs)
+    x, counts = _sizes(x, size)
+    spatial = x.shape[1:-1]
+    if sizes is not None:
+        sizes = check.shape(sizes, (x.shape[0], len(counts)), "sizes").astype(jnp.int32)
+    elif all(pixels % outputs == 0 for pixels, outputs in zip(spatial, counts, strict=True)):
+        return max_pool(x, [pixels // outputs for pixels, outputs in zip(spatial, counts, strict=True)])
+    for axis, outputs in reversed(list(enumerate(counts, start=1))):
+        pixels = np.array([x.shape[axis]]) if sizes is None else sizes[:, axis - 1]
+        x = _axis_max(x, axis, pixels, outputs)
     return x
 
 
-def _axis_max(x: Array, axis: int, outputs: int) -> Array:
-    starts, stops = geometry.adaptive_window(np.arange(outputs), x.shape[axis], outputs)
-    best = jnp.take(x, starts, axis)
-    for tap in range(1, (stops - starts).max()):
+def _axis_max(x: Array, axis: int, pixels: Any, outputs: int) -> Array:
+    """Maxima along an axis, of each example with its number of pixels or of all with one."""
+    output = np.arange(outputs)[None]
+    starts, stops = geometry.adaptive_window(output, pixels[:, None], outputs)
+    shape = (-1, *(1,) * (axis - 1), outputs, *(1,) * (x.ndim - 1 - axis))
+    # the longest window of any image that fits
+    least, most = geometry.adaptive_window(output, np.arange(x.shape[axis] + 1)[:, None], outputs)
+    best = jnp.take_along_axis(x, starts.reshape(shape), axis)
+    for tap in range(1, (most - least).max()):
         # A window that is a pixel shorter reads its last pixel again, which never beats itself.
-        read = jnp.take(x, np.minimum(starts + tap, stops - 1), axis)
+        read = jnp.take_along_axis(x, jnp.minimum(starts + tap, stops - 1).reshape(shape), axis)
         best = jnp.where((read > best) | (read != read), read, best)
     return best
 

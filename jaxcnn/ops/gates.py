@@ -15,6 +15,7 @@ Affine = tuple[Float[Array, "c features"], Float[Array, " features"] | None]
 """Kernel and bias of a dense layer over channels."""
 
 Function = Callable[[Array], Array]
+Mask = Bool[Array, " n *spatial"] | None
 
 
 def squeeze_excite(
@@ -24,7 +25,7 @@ def squeeze_excite(
     *,
     activation: Function = jax.nn.relu,
     gate: Function = jax.nn.sigmoid,
-    mask: Bool[Array, " n *spatial"] | None = None,
+    mask: Mask = None,
 ) -> Float[Array, "n *spatial c"]:
     """Squeeze and excitation: one gate for each example and channel.
 
@@ -51,12 +52,18 @@ def squeeze_excite(
 
     Paper: Hu, Shen and Sun, "Squeeze-and-Excitation Networks", 2018, arXiv:1709.01507.
     """
+    x = _inside(x, mask)
     pooled = global_avg_pool(x, mask=mask, keepdims=True)
     return x * gate(_bottleneck(pooled, squeeze, excite, activation))
 
 
 def channel_attention(
-    x: Float[Array, "n *spatial c"], squeeze: Affine, excite: Affine, *, activation: Function = jax.nn.relu
+    x: Float[Array, "n *spatial c"],
+    squeeze: Affine,
+    excite: Affine,
+    *,
+    activation: Function = jax.nn.relu,
+    mask: Mask = None,
 ) -> Float[Array, "n *spatial c"]:
     """The first half of CBAM: one gate for each example and channel, from means and maxima.
 
@@ -67,6 +74,7 @@ def channel_attention(
       squeeze: kernel (c, r) and bias (r,) or None.
       excite: kernel (r, c) and bias (c,) or None.
       activation: between the two.
+      mask: as in :func:`jaxcnn.ops.global_avg_pool`.
 
     Returns:
       Gated values, shape of x.
@@ -81,7 +89,8 @@ def channel_attention(
 
     Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
     """
-    pooled = global_avg_pool(x, keepdims=True), global_max_pool(x, keepdims=True)
+    x = _inside(x, mask)
+    pooled = [pool(x, mask=mask, keepdims=True) for pool in (global_avg_pool, global_max_pool)]
     return x * jax.nn.sigmoid(sum(_bottleneck(each, squeeze, excite, activation) for each in pooled))
 
 
@@ -89,6 +98,8 @@ def spatial_attention(
     x: Float[Array, "n *spatial c"],
     kernel: Float[Array, "*taps 2 1"],
     bias: Float[Array, "1"] | None = None,
+    *,
+    mask: Mask = None,
 ) -> Float[Array, "n *spatial c"]:
     """The second half of CBAM: one gate for each example and position.
 
@@ -98,6 +109,7 @@ def spatial_attention(
       x: values, shape (n, *spatial, c).
       kernel: shape (*taps, 2, 1): first the mean's channel, then the maximum's.
       bias: shape (1,).
+      mask: as in :func:`jaxcnn.ops.global_avg_pool`; elsewhere the convolution reads zeros.
 
     Returns:
       Gated values, shape of x.
@@ -111,7 +123,7 @@ def spatial_attention(
 
     Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
     """
-    x = check.image(x)
+    x = _inside(check.image(x), mask)
     maps = jnp.concatenate([x.mean(-1, keepdims=True), x.max(-1, keepdims=True)], axis=-1)
     return x * jax.nn.sigmoid(conv(maps, kernel, bias, padding="SAME"))
 
@@ -124,6 +136,7 @@ def cbam(
     bias: Float[Array, "1"] | None = None,
     *,
     activation: Function = jax.nn.relu,
+    mask: Mask = None,
 ) -> Float[Array, "n *spatial c"]:
     """Convolutional block attention: :func:`channel_attention`, then :func:`spatial_attention`.
 
@@ -134,6 +147,7 @@ def cbam(
       kernel: shape (*taps, 2, 1).
       bias: shape (1,).
       activation: between squeeze and excite.
+      mask: as in :func:`jaxcnn.ops.global_avg_pool`.
 
     Returns:
       Gated values, shape of x.
@@ -148,7 +162,8 @@ def cbam(
 
     Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
     """
-    return spatial_attention(channel_attention(x, squeeze, excite, activation=activation), kernel, bias)
+    x = channel_attention(x, squeeze, excite, activation=activation, mask=mask)
+    return spatial_attention(x, kernel, bias, mask=mask)
 
 
 def coordinate_attention(
@@ -156,8 +171,9 @@ def coordinate_attention(
     reduce: Affine,
     expand: Sequence[Affine],
     *,
-    norm: Function | None = None,
+    norm: Callable[..., Array] | None = None,
     activation: Function = jax.nn.hard_swish,
+    mask: Mask = None,
 ) -> Float[Array, "n *spatial c"]:
     """Coordinate attention: for each spatial axis a gate that knows the place along it.
 
@@ -170,8 +186,10 @@ def coordinate_attention(
       reduce: kernel (c, r) and bias (r,) or None.
       expand: for each spatial axis kernel (r, c) and bias (c,) or None.
       norm: normalisation of the profiles, shape (n, Σ spatial, r); none by default. The paper's is batch
-        normalisation.
+        normalisation. With ``mask`` it is called with a second argument, which profiles count, shape (n,
+        Σ spatial).
       activation: behind it.
+      mask: as in :func:`jaxcnn.ops.global_avg_pool`.
 
     Returns:
       Gated values, shape of x.
@@ -187,15 +205,23 @@ def coordinate_attention(
     Paper: Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design", 2021,
     arXiv:2103.02907.
     """
-    x = check.image(x)
+    x = _inside(check.image(x), mask)
     axes = range(1, x.ndim - 1)
     if len(expand) != len(axes):
         raise ValueError(
             f"expand has {len(expand)} layers: expected {len(axes)}, one for each spatial axis of x"
         )
-    profiles = jnp.concatenate([x.mean([a for a in axes if a != axis]) for axis in axes], axis=1)
+    across = [tuple(a for a in axes if a != axis) for axis in axes]
+    if mask is None:
+        counted: tuple[Array, ...] = ()
+        profiles = jnp.concatenate([x.mean(others) for others in across], axis=1)
+    else:
+        counts = jnp.concatenate([mask.sum(others, dtype=x.dtype) for others in across], axis=1)
+        counted = (counts > 0,)
+        sums = jnp.concatenate([x.sum(others) for others in across], axis=1)
+        profiles = sums / jnp.maximum(counts, 1)[..., None]
     codes = dense(profiles, *reduce)
-    codes = activation(codes if norm is None else norm(codes))
+    codes = activation(codes if norm is None else norm(codes, *counted))
     start = 0
     for axis, layer in zip(axes, expand, strict=True):
         code = codes[:, start : start + x.shape[axis]]
@@ -203,6 +229,15 @@ def coordinate_attention(
         gate = jax.nn.sigmoid(dense(code, *layer))
         x = x * gate.reshape([n if a in (0, axis, x.ndim - 1) else 1 for a, n in enumerate(x.shape)])
     return x
+
+
+def _inside(x: Array, mask: Array | None) -> Array:
+    """x with zeros where it does not count: NaN would come back as the gradient of a gate."""
+    if mask is None:
+        return x
+    if mask.shape != x.shape[:-1]:
+        raise ValueError(f"mask has shape {mask.shape}: expected {x.shape[:-1]} for x of shape {x.shape}")
+    return jnp.where(mask[..., None], x, 0)
 
 
 def _bottleneck(pooled: Array, squeeze: Affine, excite: Affine, activation: Function) -> Array:

@@ -42,6 +42,16 @@ def test_total_parameters_of_lenet():
     assert "61,706" in next(line for line in text.splitlines() if line.startswith("total"))
 
 
+def test_words_are_places_whose_vectors_see_them_alone():
+    text = describing.network("textcnn(vocabulary=50, embedding=8, num_filters=4)", (20,))
+    found = rows(text)
+    assert found["embed", "gather"] == ["20×8", "400", "640 B", "1", "1", "0"]
+    # five words of eight numbers and a bias for each feature; 16 windows fit
+    assert found["width5/conv", "conv 5"] == ["16×4", "164", "2.56 k", "256 B", "5", "1", "0"]
+    assert re.search(r"^max5 +max +4 +16 B +all$", text, re.MULTILINE)
+    assert "not all is known" not in text
+
+
 def test_two_networks_side_by_side():
     text = describing.networks("lenet5(num_classes=3), resnet8(num_filters=4)", (32, 32, 1))
     lines = text.splitlines()

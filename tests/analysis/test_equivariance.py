@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import models, ops
-from jaxcnn.analysis.equivariance import Flip, Rotation, Shift, equivariance
+from jaxcnn.analysis.equivariance import Flip, Mirror, Rotation, Shift, equivariance
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 12, 12, 3)), jnp.float32)
 
@@ -30,6 +30,10 @@ def moved(move):
         (Flip(1), lambda x: x[:, :, ::-1]),
         (Rotation(90), lambda x: np.rot90(x, -1, (1, 2))),
         (Rotation(180), lambda x: np.rot90(x, 2, (1, 2))),
+        (Mirror(0), lambda x: x[:, ::-1]),
+        (Mirror(90), lambda x: x[:, :, ::-1]),
+        (Mirror(45), lambda x: x.swapaxes(1, 2)),  # rows become columns: the line falls from the left
+        (Mirror(135), lambda x: x[:, ::-1, ::-1].swapaxes(1, 2)),
         (Rotation(-90), lambda x: np.rot90(x, 1, (1, 2))),
     ],
 )
@@ -72,7 +76,7 @@ def test_symmetric_kernels_turn_and_flip_with_the_image():
             weights = weights + weights[::-1]
         return lambda x: ops.conv(x, weights)
 
-    moves = [Rotation(90), Rotation(180), Rotation(270), Flip(0), Flip(1)]
+    moves = [Rotation(90), Rotation(180), Rotation(270), Flip(0), Flip(1), Mirror(45), Mirror(90)]
     for even, odd in zip(
         equivariance(conv(True), X, moves), equivariance(conv(False), X, moves), strict=True
     ):

@@ -31,6 +31,14 @@ def test_a_curve_has_its_points_in_proportion():
     assert np.corrcoef(points[:, 1], y)[0, 1] == pytest.approx(-1)  # up is less in SVG
 
 
+def test_the_axis_shows_zero_where_it_is_asked_to():
+    series = [Series("error", [1, 2, 3], [0.5, 0.6, 0.55])]
+    plain, whole = (
+        figures.curves(series, x_label="x", percent=True, from_zero=flag) for flag in (False, True)
+    )
+    assert (">0%</text>" in plain, ">0%</text>" in whole) == (False, True)
+
+
 def test_colours_are_the_pages_and_nothing_is_from_elsewhere():
     svg = figures.curves(
         [Series("a", [1, 2], [1, 2]), Series("b", [1, 2], [2, 1], False)], x_label="x", mark=1

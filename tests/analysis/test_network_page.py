@@ -44,7 +44,7 @@ def test_each_map_is_shown_with_its_fields(page):
         ("c3", "sees 14 pixels, every 2"),
         ("s4", "sees 16 pixels, every 4"),
     ]
-    assert len(re.findall(r"<svg", page)) == 2 * 4  # shifts and turns of each
+    assert len(re.findall(r"<svg", page)) == 3 * 4  # shifts, turns and mirrors of each
 
 
 def test_the_parts_of_a_deep_network_are_spread_over_it():

@@ -49,6 +49,10 @@ def window(reducer, start, **options):
     return lambda x: lax.reduce_window(x, start, reducer, (1, 3, 2, 1), (1, 2, 1, 1), **options)
 
 
+def whole(x):
+    return jnp.clip(x.astype(int), 0, 59)
+
+
 CASES = {
     "add": lambda x: x + 1,
     "branches": lambda x: x[:, :5] + x[:, 2:],
@@ -129,6 +133,13 @@ CASES = {
     "take along": lambda x: jnp.take_along_axis(x, jnp.arange(7)[::-1].reshape(1, 7, 1, 1), 1),
     "take with fill": lambda x: x.at[:, jnp.array([-1, 2, 9])].get(mode="fill", fill_value=0.0),
     "take with clip": lambda x: x.at[:, jnp.array([0, 2, 9])].get(mode="clip"),
+    "embedding": lambda x: kernel(60, 3)[whole(x)],
+    "embedding with fill": lambda x: jnp.take(kernel(60, 3), whole(x), axis=0, mode="fill"),
+    "table of two axes": lambda x: kernel(60, 60)[whole(x[:, 1:]), whole(x[:, :-1])],
+    "rows of a table": lambda x: lax.dynamic_slice_in_dim(kernel(60, 3), whole(x[0, 1, 2, 3]), 2),
+    "places from data where all is alike": lambda x: (
+        jnp.repeat(x.mean(1, keepdims=True), 60, 1)[0, whole(x[0, :, 0, 0])] + x[0, :, 0, 0, None, None]
+    ),
     "dynamic slice": lambda x: lax.dynamic_slice_in_dim(x, 3, 2, 1),
     "dynamic update": lambda x: lax.dynamic_update_slice(x, x[:, :2, :3] * 2, (0, 4, 1, 0)),
     "dynamic update of all but one axis": lambda x: lax.dynamic_update_slice_in_dim(x, x[:, :2], 4, 1),
@@ -151,6 +162,10 @@ CASES = {
     "map": lambda x: lax.map(lambda one: conv(one[None])[0], x),
     "chosen branch": lambda x: lax.cond(True, lambda x: conv(x), lambda x: x.mean() + x, x),
     "vmap": lambda x: jax.vmap(lambda one: conv(one[None])[0])(x),
+    "mean over mapped": lambda x: jax.vmap(lambda one: lax.pmean(one, "rows"), 1, None, axis_name="rows")(x),
+    "maximum over mapped": lambda x: jax.vmap(
+        lambda one: one - lax.pmax(one, "columns"), 2, 2, axis_name="columns"
+    )(x),
     "custom vjp": lambda x: _doubled(x),
     "custom vmap": lambda x: _shifted(x),
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import flax.linen as linen
 import jax
@@ -165,6 +166,19 @@ def test_scopes_that_name_classes_give_way_to_paths():
     weights = {"layers": [{"kernel": shape(3, 3, 2, 2)}, {"kernel": shape(3, 3, 2, 2)}]}
     found = trace(network, weights, shape(1, 8, 8, 2))
     assert [layer.name for layer in found.layers] == ["layers/0", "layers/1", "library.Pool"]
+
+
+def test_an_input_that_is_not_there_is_refused():
+    x = shape(1, 8, 8, 1)
+    for call, error, message in (
+        (lambda: trace(lambda: 1), TypeError, "input=-1: there are 0 arguments"),
+        (lambda: trace(lambda x: x, x, input=3), TypeError, "input=3: there are 1 arguments"),
+        (lambda: trace(lambda x: x, {"a": x, "b": x}), TypeError, "argument 0 holds 2 arrays"),
+        (lambda: trace(lambda x: x, x, spatial=(7,)), ValueError, "spatial=(7,): expected axes of the input"),
+        (lambda: trace(lambda x: x, x, spatial=(-1,)), ValueError, "which has 4, from 0"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            call()
 
 
 def test_channels_first():

@@ -73,6 +73,28 @@ def test_a_run_starts_from_the_file_and_steps_on_what_is_not_frozen(data_dir, we
             assert np.array_equal(old[name], new[name]) == frozen, name
 
 
+def test_weights_for_colours_serve_images_of_one_channel(data_dir, tmp_path):
+    """A grey image is answered as its copy in red, green and blue was, up to the new head."""
+    model = models.create(MODEL, num_classes=7)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 8, 8, 1)).astype(np.float32)
+    coloured = np.repeat(x, 3, -1)
+    shapes = jax.eval_shape(model.init, KEY, coloured)
+    variables = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes)
+    models.save_torch(variables, path := tmp_path / "rgb.safetensors", model, layout="jaxcnn")
+    job = Job(config(data_dir, init_from=str(path)))
+    assert finetune.said("w", job.trained, job.summed) == (
+        "starts from w, with stem/conv/kernel summed over red, green and blue, with a new head/dense for "
+        "other classes"
+    )
+    grey = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, jax.Array) else np.zeros(leaf.shape, leaf.dtype), job.trained
+    )
+    _, found = job.model.apply(grey, x, intermediates="stage3_block1")
+    _, expected = model.apply(variables, coloured, intermediates="stage3_block1")
+    np.testing.assert_allclose(found["stage3_block1"], expected["stage3_block1"], rtol=1e-4)
+
+
 def test_frozen_modules_compute_as_in_evaluation():
     model = models.create("resnet8(num_filters=4)", num_classes=3)
     x = jax.random.normal(KEY, (2, 8, 8, 1))

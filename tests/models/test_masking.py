@@ -183,9 +183,12 @@ LAYERS = {
     "global max": lambda: nn.GlobalMaxPool(),
     "adaptive average": lambda: nn.AdaptiveAvgPool((4, 12)),
     "adaptive max to one": lambda: nn.AdaptiveMaxPool((1, 1)),
+    "adaptive maximum": lambda: nn.AdaptiveMaxPool((3, 7)),
     "global average, kept": lambda: nn.GlobalAvgPool(keepdims=True),
     "layer": lambda: nn.LayerNorm(),
     "gate": lambda: nn.SqueezeExcite(reduced=2),
+    "cbam": lambda: nn.CBAM(reduced=2, kernel_size=(3, 4)),
+    "coordinate": lambda: nn.CoordinateAttention(reduced=2),
     "pointwise": lambda: nn.PointwiseConv(4),
 }
 
@@ -252,7 +255,6 @@ def refused(make, sizes, shape=(9, 8)):
         (lambda: nn.BlurPool(), "padding='REFLECT' continues"),
         (lambda: nn.AvgPool(2, ceil_mode=True), "ceil_mode with count_include_pad"),
         (lambda: nn.LayerNorm(axis=(1, 2, 3)), "takes statistics over positions"),
-        (lambda: nn.AdaptiveMaxPool((1, 2)), "AdaptiveMaxPool has windows that depend on the size"),
         (lambda: nn.Resize((18, 16)), "images have no known size in a map of (18, 16) positions"),
         (lambda: nn.FlattenHead(3), "FlattenHead reads every position"),
         (lambda: nn.Conv(4, 7, padding="VALID"), "an image of 6 pixels on axis 0 is too small for it"),
@@ -267,8 +269,9 @@ def test_what_cannot_leave_it_out_says_so(make, said):
 def test_masks_are_rectangles_in_the_low_corner():
     model = One(lambda: nn.Conv(4, 3))
     x = np.zeros((1, 4, 4, 1), np.float32)
-    with pytest.raises(ValueError, match=r"mask has shape \(1, 4\): expected \(1, 4, 4\)"):
-        model.init(KEY, x, mask=np.ones((1, 4), bool))
+    for wrong in (np.ones((1, 4), bool), [[True] * 4]):
+        with pytest.raises(ValueError, match=r"mask has shape \(1, 4\): expected \(1, 4, 4\)"):
+            model.init(KEY, x, mask=wrong)
     for holes in ((0, 0, 0), (0, 3, 3), (0, 1, slice(None))):
         mask = np.ones((1, 4, 4), bool)
         mask[holes] = False

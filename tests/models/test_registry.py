@@ -41,6 +41,7 @@ def clean(monkeypatch):
         ("resnet20(dtype='int8')", r"dtype 'int8' is no floating type"),
         ("resnet_cifar(depth=21)", r"depth=21: expected 6n \+ 2"),
         ("mlp(hidden=3)", r"hidden=3: expected a list of whole numbers"),
+        ("textcnn(widths=[])", r"widths=\[\]: expected one width or more"),
         ("mlp(hidden=[4, 0])", r"hidden\[1\]=0: expected 1 or more"),
         ("mlp(dropout=1.5)", r"dropout=1.5: expected at least 0 and below 1"),
         ("lenet5(activation=3)", r"activation=3: expected one of"),

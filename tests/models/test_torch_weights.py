@@ -179,6 +179,19 @@ def test_a_new_head_stays_as_it_was():
     assert equal(found["params"]["stem"], variables["params"]["stem"])
 
 
+def test_the_first_kernels_are_summed_for_one_channel_where_it_is_asked_for():
+    model, variables = ones()
+    state = models.torch_state(variables, model)
+    state["conv1.weight"] = np.random.default_rng(0).standard_normal((4, 3, 7, 7)).astype(np.float32)
+    one = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 1)))
+    with pytest.raises(UserError, match=r"misshapen conv1\.weight: \(4, 3, 7, 7\) there, \(4, 1, 7, 7\)"):
+        models.load_torch(one, state, model)
+    found = models.load_torch(one, state, model, sum_colours=True)
+    kernel = found["params"]["stem"]["conv"]["kernel"]
+    summed = state["conv1.weight"].sum(1)
+    np.testing.assert_allclose(kernel, summed.transpose(1, 2, 0)[:, :, None], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "text", ["googlenet(width=0.05)", "inception_v3(width=0.02)", "fcn(stages=[1, 1, 1, 1], num_filters=2)"]
 )
@@ -222,6 +235,19 @@ def test_pickles_that_would_run_code_are_refused(tmp_path):
     torch.save({"weights": Rule("a", "b")}, tmp_path / "w.pth")
     with pytest.raises(UserError, match="torch reads no weights in it"):
         models.load_torch({}, tmp_path / "w.pth", SMALL)
+
+
+def test_what_cannot_be_saved_or_filled_says_so(tmp_path):
+    model, variables = ones()
+    with pytest.raises(UserError, match="its folder does not exist"):
+        models.save_torch(variables, tmp_path / "none" / "w.safetensors", model)
+    for call in (
+        lambda: models.save_torch({"batch_stats": {}}, tmp_path / "w.safetensors", model),
+        lambda: models.load_torch({"batch_stats": {}}, {}, model),
+    ):
+        with pytest.raises(ValueError, match=r"variables hold \['batch_stats'\]: expected params"):
+            call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_layouts_that_a_family_has_not_say_so():

@@ -36,6 +36,20 @@ def test_adaptive_pooling_is_torchs_with_its_gradient(kind, case):
     )
 
 
+def test_maxima_of_images_of_mixed_sizes_are_those_of_each_alone():
+    """Fewer, as many and more pixels than outputs; NaN outside, which must not win."""
+    sizes = np.array([(7, 6), (3, 4), (1, 5)])
+    x = np.full((3, 7, 6, 2), np.nan, np.float32)
+    alone = [rng.standard_normal((1, *size, 2)).astype(np.float32) for size in sizes]
+    for i, (image, size) in enumerate(zip(alone, sizes, strict=True)):
+        x[i, : size[0], : size[1]] = image[0]
+    found = ops.adaptive_max_pool(jnp.asarray(x), (3, 4), sizes=sizes)
+    for i, image in enumerate(alone):
+        np.testing.assert_array_equal(found[i], ops.adaptive_max_pool(image, (3, 4))[0])
+    with pytest.raises(ValueError, match=re.escape("sizes has shape (2, 2): expected (3, 2)")):
+        ops.adaptive_max_pool(jnp.asarray(x), (3, 4), sizes=sizes[:2])
+
+
 def test_one_output_is_the_global_pool():
     x = jnp.asarray(rng.standard_normal((2, 5, 4, 3)), jnp.float32)
     np.testing.assert_allclose(ops.adaptive_avg_pool(x, 1)[:, 0, 0], ops.global_avg_pool(x), atol=1e-6)

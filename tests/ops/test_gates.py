@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ rng = np.random.default_rng(0)
 C, R = 6, 3
 SQUEEZE = rng.standard_normal((C, R)), rng.standard_normal(R)
 EXCITE = rng.standard_normal((R, C)), rng.standard_normal(C)
+KERNEL = rng.standard_normal((3, 3, 2, 1))
 
 
 def images(ndim):
@@ -81,6 +83,44 @@ def test_coordinate_attention():
         return x * rows[:, :, None] * columns[:, None]
 
     assert_agree(ours, theirs, images(2), *SQUEEZE, *EXCITE, *(np.copy(each) for each in EXCITE))
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda x, **mask: ops.squeeze_excite(x, SQUEEZE, EXCITE, **mask),
+        lambda x, **mask: ops.cbam(x, SQUEEZE, EXCITE, KERNEL, **mask),
+        lambda x, **mask: ops.coordinate_attention(x, SQUEEZE, [EXCITE, EXCITE], norm=_centred, **mask),
+    ],
+    ids=["squeeze_excite", "cbam", "coordinate_attention"],
+)
+def test_an_image_of_a_padded_batch_is_gated_as_it_is_alone(gate):
+    """What lies outside, NaN here, takes no part; neither does it in the gradient."""
+    x = np.full((2, 4, 5, C), np.nan)
+    x[0], x[1, :3, :2] = rng.standard_normal((4, 5, C)), rng.standard_normal((3, 2, C))
+    mask = ~np.isnan(x[..., 0])
+
+    def both(x, weights, **mask):
+        def loss(x):
+            return jnp.sum(jnp.where(weights == 0, 0, gate(x, **mask)) * weights)
+
+        return jax.jit(jax.value_and_grad(loss), compiler_options={"xla_backend_optimization_level": 0})(x)
+
+    weights = np.where(mask[..., None], rng.standard_normal(x.shape), 0)
+    with jax.enable_x64(True):
+        value, gradient = both(jnp.asarray(x), weights, mask=mask)
+        first, of_first = both(jnp.asarray(x[:1]), weights[:1])
+        second, of_second = both(jnp.asarray(x[1:, :3, :2]), weights[1:, :3, :2])
+    np.testing.assert_allclose(value, first + second, rtol=1e-12)
+    np.testing.assert_allclose(gradient[:1], of_first, rtol=1e-9)
+    np.testing.assert_allclose(gradient[1:, :3, :2], of_second, rtol=1e-9)
+    assert (np.asarray(gradient)[~mask] == 0).all()
+
+
+def _centred(codes, mask=None):
+    """Each example's codes less their mean."""
+    counted = jnp.ones(codes.shape[:2]) if mask is None else mask
+    return codes - jnp.mean(codes, 1, where=counted[..., None] > 0, keepdims=True)
 
 
 def test_coordinate_gates_know_the_place_along_each_axis():

@@ -1,7 +1,9 @@
 """How reading and writing at computed places passes on what the entries see.
 
 Places that follow from the program alone are worked out, and the result is exact. Places that depend on data
-may be anywhere: what is read there is said to see all that could be read, and the call is noted.
+may be anywhere: what is read there is said to see all that could be read, and the call is noted, unless that
+is the same everywhere. A table of embeddings sees nothing, so that what is read from it sees exactly what its
+place depends on.
 """
 
 import math
@@ -23,8 +25,7 @@ def dynamic_slice(call: Call, parts: Parts) -> Reach:
             continue
         start = fold(call.operands[1 + axis])
         if start is None:
-            call.notes.add("dynamic_slice where data says")
-            part = reaches.hull(part, [axis])
+            part = _anywhere(call, part, axis)
         else:
             first = int(np.clip(start, 0, shape[axis] - size))
             part = reaches.take(part, axis, np.arange(first, first + size), stride=1)
@@ -72,8 +73,7 @@ def gather(call: Call, parts: Parts) -> Reach:
         if axis in starts and sizes[axis] != size:
             start = starts[axis]
             if start is None:
-                call.notes.add("gather where data says")
-                part = reaches.hull(part, [axis])
+                part = _anywhere(call, part, axis)
             else:
                 index = index + _along(_bounded(call, start, size - sizes[axis]), batch_axes, ndim)
                 index = np.where(index < 0, OUTSIDE, index)
@@ -152,6 +152,13 @@ def _along(indices: np.ndarray, axes: Sequence[int], ndim: int) -> np.ndarray:
     for axis, size in zip(axes, indices.shape, strict=True):
         shape[axis] = size
     return indices.reshape(shape)
+
+
+def _anywhere(call: Call, part: Reach, axis: int) -> Reach:
+    """What is seen where data says from where along an array axis to read."""
+    if part.low.shape[axis] > 1 or part.follows(axis):
+        call.notes.add(f"{call.name} where data says")
+    return reaches.hull(part, [axis])
 
 
 def _decided(part: Reach, decisions: Sequence[Reach]) -> Reach:

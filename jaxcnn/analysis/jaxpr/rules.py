@@ -141,6 +141,14 @@ def generic_reduction(call: Call, parts: Parts) -> Reach:
     return reaches.join([*arrays, *(reaches.place(part, [], ndim) for part in parts[count:])])
 
 
+def across(call: Call, parts: Parts) -> Parts:
+    """Reductions over mapped axes, which are array axes once they are mapped."""
+    axes = [int(axis) for axis in call.params["axes"] if isinstance(axis, int | np.integer)]
+    if len(axes) < len(call.params["axes"]):
+        call.notes.add(f"{call.name} between devices")
+    return [reaches.merge(part, axes) for part in parts]
+
+
 def running(call: Call, parts: Parts) -> Reach:
     return reaches.accumulate(parts[0], call.params["axis"], reverse=call.params["reverse"])
 
@@ -162,6 +170,7 @@ def fft(call: Call, parts: Parts) -> Reach:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(REDUCTIONS, reduction),
+    **dict.fromkeys(("pmax", "pmin", "psum"), across),
     **dict.fromkeys(_RUNNING.split(), running),
     **INDEXED,
     **LINEAR,

@@ -12,6 +12,8 @@ WORDS = {
     "concatenate": "concat",
     "conv_general_dilated": "conv",
     "dot_general": DENSE,
+    "pmax": "max",
+    "psum": "sum",
     "reduce_max": "max",
     "reduce_sum": "sum",
     "reduce_window_max": "max pool",
