@@ -138,8 +138,8 @@ def _joined(kernel: jax.Array, problem: Problem) -> tuple[jax.Array, Problem]:
     size = _side_by_side(problem.spec.groups)
     groups = problem.spec.groups // size
     taps = kernel.reshape(*problem.taps, 1, groups, size)
-    kernel = taps * np.eye(size, dtype=kernel.dtype)[:, None]
-    kernel = kernel.reshape(*problem.taps, size, groups * size)
+    own = np.eye(size, dtype=kernel.dtype).reshape(*(1,) * problem.spec.ndim, size, 1, size)
+    kernel = (taps * own).reshape(*problem.taps, size, groups * size)
     return kernel, Problem(problem.input, kernel.shape, problem.spec._replace(groups=groups))
 
 

@@ -165,7 +165,9 @@ NATIVE = Table(
         ),
         Rule(
             "direct",
-            lambda p, form: form != "output" and _flat(p) and 1 < p.channels <= 4 and prod(p.taps) < 16,
+            lambda p, form: (
+                form != "output" and _flat(p) and 1 < p.channels <= 4 and prod(p.taps) < 16 and p.macs >= 1e6
+            ),
             "a gradient with few channels: XLA's is the fastest",
         ),
         Rule(
