@@ -366,7 +366,7 @@ def _find_law(low: np.ndarray, high: np.ndarray, axis: int) -> Law | None:
     """The shortest law that a table obeys throughout, else the shortest that its middle half obeys."""
     count = low.shape[axis]
     for start, stop in ((0, count), (count // 4, count - count // 4)):
-        middle = [_rows(table, axis, start, stop) for table in (low, high)]
+        middle = _rows(low, axis, start, stop), _rows(high, axis, start, stop)
         for period in range(1, min((stop - start) // 2, stop - start - 2, 64) + 1):
             if (advance := _advance(*middle, axis, period)) is not None:
                 return Law(period, advance)
