@@ -1,5 +1,6 @@
-"""A strict process: silent broadcasting and silent promotion are errors."""
+"""A strict process: silent broadcasting and silent promotion are errors. And a hasty one."""
 
+import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -8,6 +9,15 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Of thousands of small programs, compiling takes longer than running, and their values are the same.
+# What tests start in processes of their own is compiled as for anyone.
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over the packages and tests, which stay: JAX often calls it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """Every network family: published figures, and fields of every layer against what changes it."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,7 +141,6 @@ DEEP = {  # some ten seconds to compile
     "resnet50(num_filters=2)",
     "xception(width=0.01)",
 }
-HASTY = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 
 
 @pytest.mark.parametrize(
@@ -164,7 +161,7 @@ def test_every_layer_sees_what_changes_it(name):
                 images.append(changed)
         variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), jnp.asarray(start[None]))
 
-        @functools.partial(jax.jit, compiler_options=HASTY)
+        @jax.jit
         def run(variables, x):
             return module.apply(variables, x, capture_intermediates=True, mutable=["intermediates"])[1]
 

@@ -12,7 +12,6 @@ from jaxcnn import models
 from jaxcnn.errors import UserError
 
 KEY = jax.random.key(0)
-HASTY = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 
 
 def spec(shape, dtype=jnp.float32):
@@ -44,7 +43,7 @@ def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None):
     """A step of gradient descent on a fixed batch lowers its loss, and leaves every number finite."""
     model = models.create(text, num_classes=5)
     x = jax.random.normal(KEY, shape) if tokens is None else jax.random.randint(KEY, shape, 0, tokens)
-    variables = jax.jit(model.init, compiler_options=HASTY)(KEY, x)
+    variables = jax.jit(model.init)(KEY, x)
     logits = jax.eval_shape(model.apply, variables, x)
     y = jnp.arange(np.prod(logits.shape[:-1])).reshape(logits.shape[:-1]) % 5
     loss_of = loss_of or optax.softmax_cross_entropy_with_integer_labels
@@ -55,7 +54,7 @@ def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None):
         )
         return loss_of(logits, y).mean(), rest
 
-    @functools.partial(jax.jit, compiler_options=HASTY)
+    @jax.jit
     def step(params, rest):
         (value, rest), gradients = jax.value_and_grad(loss, has_aux=True)(params, rest)
         return value, jax.tree.map(lambda p, g: p - rate * g, params, gradients), rest

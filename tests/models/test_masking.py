@@ -1,7 +1,5 @@
 """Images of mixed sizes in one batch against each of them alone."""
 
-import functools
-
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,6 @@ from jaxcnn.models import masking
 from jaxcnn.models.network import Network
 
 KEY = jax.random.key(0)
-HASTY = {"xla_backend_optimization_level": 0}
 
 
 def canvas(sizes, shape, channels=3):
@@ -40,7 +37,7 @@ def assert_alone(model, x, mask, *, first=0, traced=True):
     variables = numbers(model, x)
     if "params" in variables:
         variables["params"] = jax.tree.map(lambda leaf: (leaf - 0.3) * 0.7, variables["params"])
-    jitted = jax.jit(model.apply, compiler_options=HASTY)
+    jitted = jax.jit(model.apply)
     batch = jitted(variables, x, mask=mask) if traced else model.apply(variables, x, mask=mask)
     for i in range(first, len(x)):
         inside = tuple(slice(ends.max() + 1) for ends in np.nonzero(mask[i]))
@@ -121,7 +118,7 @@ def test_auxiliary_scores_are_those_of_each_image_alone():
     x, mask = canvas([(70, 65), (60, 43)], (70, 65))
     variables = numbers(model, x)
 
-    @functools.partial(jax.jit, compiler_options=HASTY)
+    @jax.jit
     def apply(variables, x, mask=None):
         logits, found = model.apply(variables, x, mask=mask, intermediates=["aux1", "aux2"])
         return {"logits": logits} | found

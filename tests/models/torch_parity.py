@@ -11,7 +11,6 @@ from experiments.benchmarks.torch_models import import_timm, import_torchvision
 from jaxcnn import models, nn
 
 KEY = jax.random.key(0)
-HASTY = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
 
 
 @functools.cache
@@ -67,7 +66,7 @@ def assert_parity(text, theirs, layout, shape, *, training=True, **options):
         _, state = model.apply(variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": KEY})
         return logits, state
 
-    logits, state = jax.jit(both, compiler_options=HASTY)(variables, x)
+    logits, state = jax.jit(both)(variables, x)
     with torch.no_grad():
         expected = theirs(images).numpy()
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -180,10 +180,10 @@ def test_without_displacement_it_is_the_convolution(padding, numbers):
     groups, plain = numbers.get("groups", 1), {k: v for k, v in numbers.items() if k != "offset_groups"}
     kernel = kernel[:, :, : 4 // groups]
     expected = ops.conv(x, kernel, padding=padding, **plain)
+    deform = jax.jit(partial(ops.deform_conv, padding=padding, **numbers))
     samples = 9 * numbers.get("offset_groups", 1)
     offset, mask = jnp.zeros((*expected.shape[:-1], 2 * samples)), jnp.ones((*expected.shape[:-1], samples))
-    y = ops.deform_conv(x, kernel, offset, mask, padding=padding, **numbers)
-    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(deform(x, kernel, offset, mask), expected, atol=1e-5)
 
 
 def test_whole_displacements_shift_the_image():
@@ -212,17 +212,19 @@ def test_outside_is_zero_and_so_is_its_gradient():
 def test_half_precision_images_with_exact_offsets(dtype):
     arrays = jnp.asarray(normal((1, 5, 5, 8)), dtype), jnp.asarray(normal((3, 3, 8, 2)) / 9, dtype)
     offset = jnp.asarray(far(1, 5, 5, 18), jnp.float32)
-    y = ops.deform_conv(*arrays, offset)
+    deform = jax.jit(ops.deform_conv)
+    y = deform(*arrays, offset)
     assert y.dtype == dtype
-    exact = ops.deform_conv(*(a.astype(jnp.float32) for a in arrays), offset)
+    exact = deform(*(a.astype(jnp.float32) for a in arrays), offset)
     scale = 2 * float(jnp.finfo(dtype).eps)
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=scale, atol=2 * scale)
 
 
 def test_no_images_and_single_pixels_work():
-    y = ops.deform_conv(jnp.ones((0, 4, 4, 2)), jnp.ones((3, 3, 2, 2)), jnp.ones((0, 4, 4, 18)))
+    deform = jax.jit(ops.deform_conv)
+    y = deform(jnp.ones((0, 4, 4, 2)), jnp.ones((3, 3, 2, 2)), jnp.ones((0, 4, 4, 18)))
     assert y.shape == (0, 4, 4, 2)
-    y = ops.deform_conv(jnp.ones((1, 1, 1, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros((1, 1, 1, 18)))
+    y = deform(jnp.ones((1, 1, 1, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros((1, 1, 1, 18)))
     assert y.item() == 1
 
 
@@ -307,11 +309,12 @@ def test_gradients_of_pooling_are_torchs():
 
 
 def test_in_one_and_three_dimensions():
+    align = jax.jit(ops.roi_align, static_argnums=3)
     line = np.arange(8.0).reshape(1, 8, 1)
-    y = ops.roi_align(line, np.array([[0.0, 8.0]]), np.array([0]), 4)
+    y = align(line, np.array([[0.0, 8.0]]), np.array([0]), 4)
     np.testing.assert_allclose(y.ravel(), [0.5, 2.5, 4.5, 6.5])
     cube = np.arange(8.0).reshape(1, 2, 2, 2, 1)
-    y = ops.roi_align(cube, np.array([[0.0, 0, 0, 2, 2, 2]]), np.array([0]), 1)
+    y = align(cube, np.array([[0.0, 0, 0, 2, 2, 2]]), np.array([0]), 1)
     np.testing.assert_allclose(y.ravel(), [3.5])
 
 

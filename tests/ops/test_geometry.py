@@ -149,20 +149,20 @@ def test_transposed_size_and_reach_are_torchs(size, window, output_padding):
     torch = pytest.importorskip("torch")
     window["padding"] = window["padding"][0]
     output_padding = min(output_padding, max(window["stride"], window["dilation"]) - 1)
-    x = torch.zeros(1, 1, size, requires_grad=True)
+    x = torch.eye(size)[:, None]  # an impulse in every place, each an example: y is the operator's matrix
     kernel = torch.ones(1, 1, window["kernel"])
     sizes = {"stride": window["stride"], "padding": window["padding"], "dilation": window["dilation"]}
     try:
         outputs = geometry.transposed_size(size, **window, output_padding=output_padding)
     except ValueError:
+        x = torch.zeros(1, 1, size, requires_grad=True)  # otherwise torch does not always look
         with pytest.raises(RuntimeError):
             torch.nn.functional.conv_transpose1d(x, kernel, output_padding=output_padding, **sizes)
         return
     y = torch.nn.functional.conv_transpose1d(x, kernel, output_padding=output_padding, **sizes)
     assert outputs == y.shape[-1]
     for i in range(outputs):
-        (support,) = torch.autograd.grad(y[0, 0, i], x, retain_graph=True)
-        read = np.flatnonzero(support.numpy())
+        read = np.flatnonzero(y[:, 0, i].numpy())
         first, last = geometry.transposed_inputs((i, i), **window)
         assert all(first <= row <= last for row in read)
         if window["dilation"] == 1 and len(read):
@@ -209,12 +209,10 @@ def test_receptive_field_composes():
 @given(st.integers(1, 20), st.integers(1, 25))
 def test_adaptive_windows_are_torchs(size, outputs):
     torch = pytest.importorskip("torch")
-    x = torch.zeros(1, 1, size, requires_grad=True)
-    y = torch.nn.functional.adaptive_avg_pool1d(x, outputs)
+    y = torch.nn.functional.adaptive_avg_pool1d(torch.eye(size)[:, None], outputs)  # the operator's matrix
     for i in range(outputs):
         start, stop = geometry.adaptive_window(i, size, outputs)
-        (support,) = torch.autograd.grad(y[0, 0, i], x, retain_graph=True)
-        assert np.flatnonzero(support.numpy()).tolist() == list(range(start, stop))
+        assert np.flatnonzero(y[:, 0, i].numpy()).tolist() == list(range(start, stop))
 
 
 def test_spatial_tuple():

@@ -41,10 +41,9 @@ def _conv_image(call: Call, image: Reach) -> Reach:
         )
     else:
         groups = p["feature_group_count"]
-        each = shape[channels] // groups
-        image = reaches.take(
-            image, channels, (features * groups // len(features) * each)[:, None] + np.arange(each)
-        )
+        # first what a group sees, for its features see the same
+        image = reaches.take(image, channels, np.arange(shape[channels]).reshape(groups, -1))
+        image = reaches.take(image, channels, features * groups // len(features))
     axes = dict(zip(numbers.lhs_spec, numbers.out_spec, strict=True))
     return reaches.place(image, [axes[axis] for axis in range(len(shape))], len(shape))
 

@@ -338,8 +338,13 @@ def _read(reach: Reach, axis: int, indices: np.ndarray, extend: bool) -> tuple[n
     return low, high
 
 
+def _rows(table: np.ndarray, axis: int, start: int, stop: int) -> np.ndarray:
+    """A view of some rows along an axis."""
+    return table[(slice(None),) * axis + (slice(start, stop),)]
+
+
 def _alike(table: np.ndarray, axis: int) -> bool:
-    return bool((table == table.take([0], axis)).all())
+    return bool((table == _rows(table, axis, 0, 1)).all())
 
 
 def _common_laws(parts: Sequence[Reach]) -> list[Law | None]:
@@ -360,9 +365,9 @@ def _common_law(one: Law | None, other: Law | None) -> Law | None:
 def _find_law(low: np.ndarray, high: np.ndarray, axis: int) -> Law | None:
     """The shortest law that a table obeys throughout, else the shortest that its middle half obeys."""
     count = low.shape[axis]
-    for rows in (range(count), range(count // 4, count - count // 4)):
-        middle = np.take(low, rows, axis), np.take(high, rows, axis)
-        for period in range(1, min(len(rows) // 2, len(rows) - 2, 64) + 1):
+    for start, stop in ((0, count), (count // 4, count - count // 4)):
+        middle = _rows(low, axis, start, stop), _rows(high, axis, start, stop)
+        for period in range(1, min((stop - start) // 2, stop - start - 2, 64) + 1):
             if (advance := _advance(*middle, axis, period)) is not None:
                 return Law(period, advance)
     return None
@@ -379,11 +384,10 @@ def simplest_law(low: np.ndarray, high: np.ndarray, axis: int, law: Law) -> Law:
 
 
 def _advance(low: np.ndarray, high: np.ndarray, axis: int, period: int) -> int | None:
-    count = low.shape[axis]
-    ahead, behind = range(period, count), range(count - period)
-    rise = np.take(low, ahead, axis) - np.take(low, behind, axis)
+    def rises(table: np.ndarray) -> np.ndarray:
+        count = table.shape[axis]
+        return _rows(table, axis, period, count) - _rows(table, axis, 0, count - period)
+
+    rise = rises(low)
     advance = int(rise.flat[0])
-    regular = (rise == advance).all() and (
-        np.take(high, ahead, axis) - np.take(high, behind, axis) == advance
-    ).all()
-    return advance if regular else None
+    return advance if (rise == advance).all() and (rises(high) == advance).all() else None
