@@ -25,6 +25,14 @@ TOLERANCE = dict.fromkeys(lowering.NAMES, 2e-6) | {"winograd": 2e-5, "auto": 2e-
 rng = np.random.default_rng(0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_as_for_anyone():
+    """XLA rewrites convolutions when it optimizes; elsewhere in the tests it does not."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 def normal(*shape, dtype=np.float32):
     return jnp.asarray(rng.standard_normal(shape), dtype)
 

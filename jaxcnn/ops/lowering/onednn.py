@@ -94,7 +94,7 @@ class OneDnn(Lowering):
                 kernel, problem = _joined(kernel, problem)
             elif problem.spec.ndim == 1:
                 x, kernel, problem = x[:, None], kernel[None], _with_axis(problem)
-        arguments = {"onednn_conv_config": _arguments(problem)}
+        arguments: dict[str, object] = {"onednn_conv_config": _arguments(problem)}
         return _call("convolution", problem.output, arguments, x, kernel).reshape(shape)
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
