@@ -1,0 +1,103 @@
+"""Which lowering is chosen where, and how that is said."""
+
+import math
+import re
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxcnn import ops
+from jaxcnn.ops import lowering
+from tests.ops import needs_onednn
+
+CHOICES = [
+    # shapes, numbers, lowerings of the three forms in a portable program and in one that stays
+    (((8, 56, 56, 128), (3, 3, 1, 128)), {"groups": 128}, ["shift"] * 3, ["onednn"] * 3),
+    (((8, 56, 56, 128), (7, 7, 1, 128)), {"groups": 128}, ["shift"] * 3, ["onednn"] * 3),
+    (((8, 56, 56, 256), (1, 1, 256, 64)), {}, ["dot"] * 3, ["dot"] * 3),
+    (((8, 28, 28, 256), (3, 3, 8, 256)), {"groups": 32}, ["tiles"] * 3, ["onednn"] * 3),
+    (
+        ((8, 56, 56, 64), (3, 3, 64, 64)),
+        {},
+        ["winograd", "winograd", "direct"],
+        ["onednn", "onednn", "winograd"],
+    ),
+    (((8, 28, 28, 32), (3, 3, 32, 32)), {}, ["direct"] * 3, ["onednn", "onednn", "tiles"]),
+    (((8, 56, 56, 64), (3, 3, 64, 64)), {"platform": "cuda"}, ["direct"] * 3, ["direct"] * 3),
+    (((8, 56, 56, 64), (3, 3, 64, 64)), {"lowering": "tiles"}, ["tiles"] * 3, ["tiles"] * 3),
+    (((1, 5, 5, 2), (3, 3, 2, 2)), {}, ["direct"] * 3, ["direct"] * 3),
+    (((8, 56, 56, 64), (3, 3, 64, 64)), {"dtype": jnp.int32}, ["direct"] * 3, ["direct"] * 3),
+]
+
+
+@pytest.mark.parametrize("portable", [True, pytest.param(False, marks=needs_onednn)])
+@pytest.mark.parametrize(("shapes", "numbers", "elsewhere", "here"), CHOICES)
+def test_explain_names_the_choice(shapes, numbers, elsewhere, here, portable):
+    text = ops.explain(*shapes, **{"platform": "cpu", "portable": portable} | numbers)
+    lines = text.splitlines()[1:]
+    assert [line.split(": ")[1].split(",")[0] for line in lines] == (elsewhere if portable else here)
+
+
+def test_explain_names_the_reason():
+    shapes = (8, 56, 56, 64), (3, 3, 64, 64)
+    assert "3 taps" in ops.explain(*shapes, platform="cpu")
+    assert "not measured" in ops.explain(*shapes, platform="cuda")
+    assert "asked for" in ops.explain(*shapes, platform="cpu", lowering="tiles")
+    assert "int32" in ops.explain(*shapes, platform="cpu", dtype=jnp.int32)
+    assert "too little" in ops.explain((1, 5, 5, 2), (3, 3, 2, 2), platform="cpu")
+
+
+def calls_onednn(text):
+    return "__onednn$" in text
+
+
+@needs_onednn
+def test_programs_that_leave_this_process_do_not_call_onednn(monkeypatch):
+    x, kernel = jnp.ones((8, 28, 28, 32)), jnp.ones((3, 3, 32, 32))
+
+    def gradients():  # a new function, for JAX keeps what it lowered
+        return jax.jit(jax.grad(lambda x, kernel: ops.conv(x, kernel).sum(), (0, 1)))
+
+    assert calls_onednn(gradients().lower(x, kernel).as_text())
+    exported = jax.export.export(gradients(), platforms=["cpu"])(x, kernel)
+    assert not calls_onednn(exported.mlir_module())
+    monkeypatch.setattr(lowering.onednn, "_kept", lambda: True)
+    assert not calls_onednn(gradients().lower(x, kernel).as_text())
+    with pytest.raises(ValueError, match="it needs no persistent compilation cache"):
+        ops.conv(x, kernel, lowering="onednn")
+
+
+@pytest.mark.parametrize(
+    ("folder", "enabled", "seconds", "kept"),
+    [
+        (None, True, 1.0, False),
+        ("somewhere", True, 1.0, True),
+        ("somewhere", False, 1.0, False),
+        ("somewhere", True, math.inf, False),
+    ],
+)
+def test_what_jaxs_cache_keeps(monkeypatch, folder, enabled, seconds, kept):
+    numbers = {
+        "jax_compilation_cache_dir": folder,
+        "jax_enable_compilation_cache": enabled,
+        "jax_persistent_cache_min_compile_time_secs": seconds,
+    }
+    monkeypatch.setattr(lowering.onednn.jax, "config", SimpleNamespace(**numbers))
+    assert lowering.onednn._kept() == kept
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"lowering": "winogrand"}, "lowering='winogrand' is not known; did you mean winograd?"),
+        ({"lowering": "dot"}, "lowering='dot' cannot compute x of shape (1, 8, 8, 4)"),
+        ({"lowering": "dot"}, "it needs one tap; use lowering='auto'"),
+        ({"lowering": "shift"}, "it needs groups of one channel each"),
+        ({"lowering": "winograd", "strides": 2}, "it needs stride 1 on the first two spatial axes"),
+    ],
+)
+def test_mistakes_are_named(numbers, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ops.conv(jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 4)), **numbers)
