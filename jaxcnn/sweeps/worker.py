@@ -47,7 +47,7 @@ class Worker:
       study: its candidates.
       stop: asked often; once true, what trains is saved and given back.
       say: told, in a line, what happens.
-      engine: what trains, like :mod:`jaxcnn.sweeps.group`, which it is where none is given.
+      engine: what trains, like :class:`jaxcnn.sweeps.group.Engine`, which it is where none is given.
       program: what is known of a job, like :class:`jaxcnn.sweeps.programs.Program`, likewise.
     """
 
@@ -64,7 +64,7 @@ class Worker:
         if engine is None or program is None:
             from jaxcnn.sweeps import group, programs  # they bring JAX
 
-            engine, program = engine or group, program or programs.Program
+            engine, program = engine or group.Engine(), program or programs.Program
         self.folder, self.study, self.stop, self.say = folder, study, stop, say
         self.settings: Settings = study.settings
         study.stop = stop
