@@ -1,6 +1,7 @@
 """The page of a sweep: ``python -m jaxcnn.report SWEEP`` writes ``SWEEP/report.html`` and its tables."""
 
 import math
+import shlex
 from pathlib import Path
 
 from jaxcnn import cli
@@ -192,5 +193,5 @@ def _commands(folder: SweepFolder, outcome: Outcome) -> list[tuple[str, str]]:
         "jaxcnn.sweep", f"--flagfile={folder.flags}", f"--trials={2 * outcome.settings.trials}"
     )
     pairs.append(("Draw as many candidates again", go_on))
-    pairs.append(("Browse the database", f"optuna-dashboard {outcome.storage}"))
+    pairs.append(("Browse the database", f"optuna-dashboard {shlex.quote(outcome.storage)}"))
     return pairs
