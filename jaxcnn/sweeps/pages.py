@@ -103,8 +103,7 @@ def _figures(
         strengths = [dict(zip(map(id, complete), goodness, strict=True)).get(id(one), 0.0) for one in whole]
         axes = [*parameters, *reversed(objectives)]
         parts.append(sweep_page.parallel(axes, lines, strengths, stands_out))
-    if outcome.importance:
-        parts.append(sweep_page.importance(outcome.importance))
+    parts.append(sweep_page.importance(outcome.importance))
     rows = [(one.params, one.values[0]) for one in complete]
     parts.append(sweep_page.slices(parameters, objectives[0], rows, best, stands_out))
     return parts
