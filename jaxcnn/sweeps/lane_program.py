@@ -1,9 +1,10 @@
 """One compiled training step for several runs side by side, and how many of them to take."""
 
+import math
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from jaxcnn.errors import UserError
 
 KEPT, KEPT_BYTES = 8, 2**30  # jobs whose programs are kept, and what their examples may take on the device
 WIDTHS = 4  # programs kept of each
-MEASURED_SECONDS = 0.3  # that each count of lanes is measured for, at least
-GAIN = 1.1  # steps of a trial a second, over those of half as many lanes, that are worth twice the lanes
+MEASURED_SECONDS, MEASURED_CALLS = 0.3, 5  # that each count of lanes is measured for, at least
+GAIN = 1.25  # in steps a second that is worth twice the lanes: a trial is not steps alone
 
 
 class Program:
@@ -248,32 +249,44 @@ def choose_lanes(config: Config, most: int, memory: int | None = None, shelf: Sh
     if most < 2:
         return 1
     compiled = (shelf or Shelf()).get(config)
-    job, feed = compiled.job, compiled.feed
     memory = free_memory() if memory is None else memory
-    best, rate, lanes = 1, 0.0, 1
-    while lanes <= most:
-        program = compiled.program(lanes)
-        if lanes > 1 and program.bytes > memory:
+    best = compiled.program(1)
+    while 2 * best.width <= most:
+        program = compiled.program(2 * best.width)
+        if program.bytes > memory or times_faster(program, best, compiled) < GAIN:
             break
-        found = steps_per_second(program, job, feed)
-        if found < rate * GAIN:
-            break
-        best, rate, lanes = lanes, found, lanes * 2
-    return best
+        best = program
+    return best.width
 
 
-def steps_per_second(program: Program, job: Job, feed: Any) -> float:
-    """Training steps a second, of all lanes together: the best of the calls in a third of a second."""
-    chunks = [program.chunk([feed.payload(0)] * program.steps, [True] * program.steps)] * program.width
+def times_faster(one: Program, other: Program, compiled: Compiled) -> float:
+    """Training steps a second of one program, all its lanes together, over those of another.
+
+    They take turns, call by call, so that whatever else the machine does slows both of them, and each is
+    judged by its fastest call.
+    """
+    sides = [_calls(program, compiled) for program in (one, other)]
+    fastest, spent, turns = [math.inf, math.inf], 0.0, 0
+    while spent < 2 * MEASURED_SECONDS or turns < MEASURED_CALLS:
+        seconds = [next(side) for side in sides]
+        fastest = [min(pair) for pair in zip(fastest, seconds, strict=True)]
+        spent, turns = spent + sum(seconds), turns + 1
+    rates = [
+        program.width * program.steps / best for program, best in zip((one, other), fastest, strict=True)
+    ]
+    return rates[0] / rates[1]
+
+
+def _calls(program: Program, compiled: Compiled) -> Iterator[float]:
+    """Call a program again and again, and tell how many seconds each call took but the first, a warm-up."""
+    job, payload = compiled.job, compiled.feed.payload(0)
+    chunks = [program.chunk([payload] * program.steps, [True] * program.steps)] * program.width
     values, totals = program.stack([job.values] * program.width), program.zero()
-    states = program.fill(job.init_state())
-    fastest, spent, calls = float("inf"), 0.0, 0
-    while spent < MEASURED_SECONDS or calls < 4:
+    states, warm = program.fill(job.init_state()), False
+    while True:
         begun = time.perf_counter()
         states, totals = program.advance(values, states, totals, chunks)
         jax.block_until_ready(totals)
-        seconds = time.perf_counter() - begun
-        if calls:  # the first one warms up
-            fastest, spent = min(fastest, seconds), spent + seconds
-        calls += 1
-    return program.width * program.steps / fastest
+        if warm:
+            yield time.perf_counter() - begun
+        warm = True
