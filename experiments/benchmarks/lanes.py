@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,12 @@ def main(words: list[str]) -> None:
         from jaxcnn.engine.run_folder import environment
 
         settings = {flag.name: flag.value for flag in (TRIALS, STEPS, EVALUATIONS, ROUNDS)}
-        written = {"trials_per_minute": found, **settings, "environment": environment(0)}
+        written = {
+            "date": time.strftime("%Y-%m-%d"),
+            "trials_per_minute": found,
+            **settings,
+            "environment": environment(0),
+        }
         Path(JSON.value).parent.mkdir(parents=True, exist_ok=True)
         Path(JSON.value).write_text(json.dumps(written, indent=2) + "\n")
 
