@@ -96,6 +96,10 @@ class Worker:
         """Take another candidate, if there is one that can be trained."""
         while trial := self.study.ask():
             runs = self.folder.runs(trial.number, self.study.base, self.settings.seeds)
+            if trial.number in self.study.begun and (aside := self.folder.set_aside(trial.number)):
+                # it has no history: a database that lost its last moments has forgotten whose this is
+                self._log(trial, f"begins anew; what was in its folder is in {aside}")
+            self.study.begun.discard(trial.number)
             try:
                 configs = [
                     self.study.space.config(
