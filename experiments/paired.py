@@ -16,7 +16,7 @@ from jaxcnn.analysis.statistics import mean_interval
 from jaxcnn.config import Config
 from jaxcnn.engine.run_folder import environment
 from jaxcnn.errors import RunFailed
-from jaxcnn.sweeps.group import Failed, Finished, LaneGroup, choose_lanes, static_key
+from jaxcnn.sweeps.group import Failed, Finished, LaneGroup, Shelf, choose_lanes, static_key
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ def run(
     accuracies: dict[str, list[float]] = {name: [0.0] * seeds for name in conditions}
     for members in groups.values():
         configs = [config for _, config in members]
-        count = lanes or choose_lanes(configs[0], len(configs))
-        for event in LaneGroup(configs, lanes=count).run():
+        shelf = Shelf()
+        count = lanes or choose_lanes(configs[0], len(configs), shelf=shelf)
+        for event in LaneGroup(configs, lanes=count, shelf=shelf).run():
             if isinstance(event, Failed):
                 name, config = members[event.lane]
                 raise RunFailed(f"{name}, seed {config.seed}: {event.reason}")

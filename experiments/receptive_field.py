@@ -29,7 +29,7 @@ KERNELS = {STACK: (3, 3, 3), SINGLE: (7,)}
 DATASETS = {"digits": "digits", "shapes": "shapes/32"}
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "paired seeds", lower_bound=2)
-EPOCHS = flags.DEFINE_float("epochs", 8.0, "passes over the training split", lower_bound=0.01)
+EPOCHS = flags.DEFINE_float("epochs", 12.0, "passes over the training split", lower_bound=0.01)
 CHANNELS = flags.DEFINE_integer("channels", 16, "channels of every layer, C", lower_bound=1)
 LANES = flags.DEFINE_integer("lanes", 0, "runs at once; 0: as many as is fastest here", lower_bound=0)
 WORKDIR = flags.DEFINE_string("workdir", "runs/receptive_field", "holds the runs; started again, they go on")

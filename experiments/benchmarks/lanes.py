@@ -14,15 +14,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
 
 from experiments.benchmarks.timing import in_turns
 from jaxcnn.config import Config
+
+if TYPE_CHECKING:
+    from jaxcnn.sweeps.group import Shelf
 
 JOBS = {
     "lenet5": Config(model="lenet5", optimizer="adamw", learning_rate=1e-3),
@@ -51,7 +55,12 @@ def main(words: list[str]) -> None:
         from jaxcnn.engine.run_folder import environment
 
         settings = {flag.name: flag.value for flag in (TRIALS, STEPS, EVALUATIONS, ROUNDS)}
-        written = {"trials_per_minute": found, **settings, "environment": environment(0)}
+        written = {
+            "date": time.strftime("%Y-%m-%d"),
+            "trials_per_minute": found,
+            **settings,
+            "environment": environment(0),
+        }
         Path(JSON.value).parent.mkdir(parents=True, exist_ok=True)
         Path(JSON.value).write_text(json.dumps(written, indent=2) + "\n")
 
@@ -59,21 +68,22 @@ def main(words: list[str]) -> None:
 def measure(name: str) -> dict[str, Any]:
     """Trials a minute of each side, medians over the rounds."""
     from jaxcnn.data import load
-    from jaxcnn.sweeps.group import choose_lanes
+    from jaxcnn.sweeps.group import Shelf, choose_lanes
 
     base = replace(JOBS[name], steps=STEPS.value)
     epoch = len(load(base.dataset).splits["train"]) / base.batch_size
     base = replace(base, eval_every=STEPS.value / epoch / EVALUATIONS.value)
     counts = [int(count) for count in LANES.value]
+    shelf = Shelf()
     with tempfile.TemporaryDirectory() as scratch:
-        sides = {f"{count} lanes": partial(lanes, base, count, Path(scratch)) for count in counts}
+        sides = {f"{count} lanes": partial(lanes, base, count, Path(scratch), shelf) for count in counts}
         if PROCESSES.value:
             sides["processes"] = partial(processes, base, Path(scratch))
         seconds = in_turns(sides, ROUNDS.value, pause=0.2)
     rates = {side: statistics.median(60 * TRIALS.value / s for s in times) for side, times in seconds.items()}
     for side, rate in rates.items():
         print(f"{name:10} {side:10} {rate:8.1f} trials a minute", flush=True)
-    auto = choose_lanes(base, max(counts))
+    auto = choose_lanes(base, max(counts), shelf=shelf)
     print(f"{name:10} --lanes=auto chooses {auto}", flush=True)
     return {"model": base.model, "dataset": base.dataset, **rates, "auto": auto}
 
@@ -89,11 +99,11 @@ def trials(base: Config, scratch: Path) -> list[Config]:
     ]
 
 
-def lanes(base: Config, count: int, scratch: Path) -> None:
+def lanes(base: Config, count: int, scratch: Path, shelf: "Shelf") -> None:
     """All trials in this process, so many at once."""
     from jaxcnn.sweeps.group import Finished, LaneGroup
 
-    events = LaneGroup(trials(base, scratch), lanes=count).run()
+    events = LaneGroup(trials(base, scratch), lanes=count, shelf=shelf).run()
     if sum(isinstance(event, Finished) for event in events) < TRIALS.value:
         raise RuntimeError(f"not every trial of {base.model} finished")
 

@@ -33,7 +33,12 @@ def main(words: list[str]) -> None:
     if JSON.value:
         from jaxcnn.engine.run_folder import environment
 
-        report = {"milliseconds_by_hundred": figures, "trials": TRIALS.value, "environment": environment(0)}
+        report = {
+            "date": time.strftime("%Y-%m-%d"),
+            "milliseconds_by_hundred": figures,
+            "trials": TRIALS.value,
+            "environment": environment(0),
+        }
         Path(JSON.value).write_text(json.dumps(report, indent=2) + "\n")
 
 

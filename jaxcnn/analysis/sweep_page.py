@@ -147,7 +147,10 @@ def parallel(
 
 
 def importance(shares: Mapping[str, Mapping[str, float]]) -> Markup:
-    """How much of each objective's variance every parameter explains."""
+    """How much of each objective's variance every parameter explains, or that too little is known to tell."""
+    if not shares:
+        few = "Too few candidates are complete, or all reached the same: four that differ are needed to tell."
+        return page.section("What matters", page.note(few))
     parts = []
     for objective, of in shares.items():
         rows = [

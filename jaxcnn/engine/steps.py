@@ -54,8 +54,16 @@ class Steps:
         return self._advance(values, state, totals, self._read(values, state.step, data, payloads))
 
     def compile(self, values: Any, state: Any, totals: Any, data: Any, payloads: Any) -> Any:
-        """The program that trains, compiled for arguments like these: a ``jax.stages.Compiled``."""
+        """The program that trains, compiled for arguments like these: a ``jax.stages.Compiled``.
+
+        Where they lie as those of a call will, that call compiles nothing anew.
+        """
         if not self._apart:
             return self._whole.lower(values, state, totals, data, payloads).compile()
-        batch = jax.eval_shape(self._read, values, state.step, data, payloads)
+        read = self._read.lower(values, state.step, data, payloads)
+        batch = jax.tree.map(
+            lambda leaf, placed: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed),
+            read.out_info,
+            read.compile().output_shardings,
+        )
         return self._advance.compile(values, state, totals, batch)

@@ -44,6 +44,13 @@ class SweepFolder:
             seed: self.trials / f"{number:04}" / f"seed{seed}" for seed in range(base.seed, base.seed + seeds)
         }
 
+    def set_aside(self, number: int) -> Path | None:
+        """Make way for a candidate that was never begun; the new name of what was there, if anything was."""
+        before = self.trials / f"{number:04}"
+        if not before.exists():
+            return None
+        return before.rename(self.trials / f"forgotten-{number:04}-{os.urandom(3).hex()}")
+
     def storage(self, settings: Settings) -> str:
         """The database's address."""
         return settings.storage or f"sqlite:///{(self.path / 'study.db').absolute()}"

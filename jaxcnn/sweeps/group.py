@@ -13,21 +13,22 @@ import numpy as np
 from jaxcnn.config import Config, course_changes
 from jaxcnn.engine import backend
 from jaxcnn.engine.diary import Due, Late, Result
-from jaxcnn.engine.job import Job
 from jaxcnn.engine.loop import IN_FLIGHT
 from jaxcnn.engine.run_folder import RunFolder
 from jaxcnn.engine.values import static_key
 from jaxcnn.errors import RunFailed, UserError
 from jaxcnn.sweeps.events import Event, Failed, Finished, Reported, Stopped
 from jaxcnn.sweeps.lane import Lane
-from jaxcnn.sweeps.lane_program import Program, check_memory, choose_lanes
+from jaxcnn.sweeps.lane_program import Program, Shelf, check_memory, choose_lanes
 
 __all__ = [
+    "Engine",
     "Event",
     "Failed",
     "Finished",
     "LaneGroup",
     "Reported",
+    "Shelf",
     "Stopped",
     "choose_lanes",
     "static_key",
@@ -51,6 +52,7 @@ class LaneGroup:
         a process of its own.
       saving: share of the time that checkpoints may take; those that ``--save_every`` asks for beyond it are
         left out, except a lane's last one and its best.
+      shelf: keeps what is compiled for groups to come.
 
     Raises:
       UserError: the configurations differ in more than lane values or share a folder, a folder does not do,
@@ -67,7 +69,14 @@ class LaneGroup:
                   print(lane, result.test_accuracy)
     """
 
-    def __init__(self, configs: Sequence[Config], *, lanes: int, saving: float = 0.05) -> None:
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        *,
+        lanes: int,
+        saving: float = 0.05,
+        shelf: Shelf | None = None,
+    ) -> None:
         if not configs:
             raise UserError("no configurations: there is nothing to train")
         if lanes < 1:
@@ -79,7 +88,8 @@ class LaneGroup:
         self._folders: dict[int, Any] = {}
         for number, config in enumerate(configs):
             self._await(number, config)
-        self._job, self._lanes = Job(configs[0]), lanes
+        self._compiled, self._lanes = (shelf or Shelf()).get(configs[0]), lanes
+        self._job = self._compiled.job
         self._program: Program | None = None
         self._states: Any
         self._totals: Any
@@ -178,7 +188,7 @@ class LaneGroup:
                 continue
             self._prepare()
             try:
-                lane = Lane(number, config, self._job, self._feed)
+                lane = Lane(number, config, self._job, self._compiled.feed)
             except UserError as error:
                 self._end(number)
                 yield Failed(number, str(error))
@@ -195,15 +205,12 @@ class LaneGroup:
     def _prepare(self) -> None:
         """Compile for as many lanes as there are to train, once something is to be trained."""
         if self._program is None:
-            self._feed = self._job.feed()
             self._resize(min(self._lanes, 1 + len(self._waiting)))
 
     def _resize(self, width: int) -> None:
-        begun = time.monotonic()
-        program = Program(self._job, self._feed, width)
+        program = self._compiled.program(width)
         check_memory(program)
         self._program = program
-        self._compiled_for = time.monotonic() - begun
         self._slots = [None] * width
         self._states = self._program.fill(self._job.init_state())
         self._totals = self._program.zero()
@@ -224,7 +231,7 @@ class LaneGroup:
             return
         calls = max(self._job.steps - lane.step for lane in lanes) / old.steps
         pace = (time.monotonic() - self._begun) / self._calls
-        if calls * pace * (1 - width / old.width) < self._compiled_for:
+        if calls * pace * (1 - width / old.width) < self._compiled.wait(width):
             return
         self._late.flush()
         held = [(lane, self._state(lane), old.get(self._totals, self._slots.index(lane))) for lane in lanes]
@@ -321,6 +328,17 @@ class LaneGroup:
             lane.save(partial(self._state, lane))
             self._free(lane)
             yield Stopped(lane.number, lane.step)
+
+
+class Engine:
+    """What a worker trains with: lanes whose programs are compiled once for all its groups."""
+
+    static_key = staticmethod(static_key)
+
+    def __init__(self) -> None:
+        shelf = Shelf()
+        self.LaneGroup = partial(LaneGroup, shelf=shelf)
+        self.choose_lanes = partial(choose_lanes, shelf=shelf)
 
 
 def _row(found: Any, slot: int) -> Any:

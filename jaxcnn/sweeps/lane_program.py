@@ -1,9 +1,11 @@
 """One compiled training step for several runs side by side, and how many of them to take."""
 
+import math
 import os
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from jaxcnn.engine import backend, metrics
 from jaxcnn.engine.job import Job
 from jaxcnn.engine.step import TrainState
 from jaxcnn.engine.steps import Steps
-from jaxcnn.engine.values import Values
+from jaxcnn.engine.values import Values, static_key
 from jaxcnn.errors import UserError
 
-MEASURED_SECONDS = 0.3  # that each count of lanes is measured for, at least
-GAIN = 1.1  # steps of a trial a second, over those of half as many lanes, that are worth twice the lanes
+KEPT, KEPT_BYTES = 8, 2**30  # jobs whose programs are kept, and what their examples may take on the device
+WIDTHS = 4  # programs kept of each
+MEASURED_SECONDS, MEASURED_CALLS = 0.3, 5  # that each count of lanes is measured for, at least
+GAIN = 1.25  # in steps a second that is worth twice the lanes: a trial is not steps alone
 
 
 class Program:
@@ -57,7 +61,7 @@ class Program:
             mapped=partial(_mapped, width=width),
         )
         payloads = self.chunk([feed.payload(0)] * self.steps, [True] * self.steps)
-        arguments = self.stack([job.values] * width), self._like(job.state), self.zero(), self._data
+        arguments = self.stack([job.values] * width), self._like(job), self.zero(), self._data
         self.bytes = _bytes(self._call.compile(*arguments, self.stack([payloads] * width)))
         if job.apart(feed):  # else the data are among the arguments
             self.bytes += sum(leaf.nbytes for leaf in jax.tree.leaves(self._data))
@@ -65,8 +69,13 @@ class Program:
         self._put = jax.jit(_put, donate_argnums=0)
         self._get = jax.jit(_get)
 
-    def _like(self, state: Any) -> Any:
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype), state)
+    def _like(self, job: Job) -> Any:
+        """The states without their numbers, placed as they will be: else the first call compiles anew."""
+        placed = backend.replicated(job.mesh)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype, sharding=placed),
+            job.state,
+        )
 
     def chunk(self, payloads: Sequence[Any], active: Sequence[bool]) -> Any:
         """What one lane is sent for a call: a payload for each step, and whether the step counts."""
@@ -157,7 +166,71 @@ def check_memory(program: Program) -> None:
         )
 
 
-def choose_lanes(config: Config, most: int, memory: int | None = None) -> int:
+class Compiled:
+    """A job, its examples on the device, and its programs: for all runs of one :func:`static_key`."""
+
+    def __init__(self, config: Config) -> None:
+        self.job = Job(config)
+        self._programs: OrderedDict[int, Program] = OrderedDict()
+        self._took = 0.0
+
+    @cached_property
+    def feed(self) -> Any:
+        """Where the batches come from; put on the device when it is first asked for."""
+        return self.job.feed()
+
+    def program(self, width: int) -> Program:
+        """The program for so many lanes, compiled unless it is among the newest."""
+        if width not in self._programs:
+            begun = time.monotonic()
+            self._programs[width] = Program(self.job, self.feed, width)
+            self._took = time.monotonic() - begun
+        return _newest(self._programs, width, WIDTHS)
+
+    def wait(self, width: int) -> float:
+        """Seconds that :meth:`program` will take: as many as for the last, or none for one that is kept."""
+        return 0.0 if width in self._programs else self._took
+
+    def bytes(self) -> int:
+        """What the examples take on the device."""
+        data = self.feed.data if "feed" in self.__dict__ else None
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(data))
+
+
+class Shelf:
+    """What was compiled, for those to come: the newest few jobs, and of each the newest few programs.
+
+    JAX's own cache does not keep a step that is compiled where it runs, see
+    :func:`jaxcnn.engine.backend.compiled_here`.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Compiled] = OrderedDict()
+
+    def get(self, config: Config) -> Compiled:
+        """What is compiled for a configuration, or for another that differs from it in numbers alone.
+
+        Raises:
+          UserError: see :class:`~jaxcnn.engine.job.Job`.
+        """
+        key = static_key(config), config.data_dir, config.feed, config.readers
+        if key not in self._kept:
+            self._kept[key] = Compiled(config)
+        found = _newest(self._kept, key, KEPT)
+        while len(self._kept) > 1 and sum(one.bytes() for one in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return found
+
+
+def _newest(kept: OrderedDict[Any, Any], key: Hashable, most: int) -> Any:
+    """Make an entry the newest, and return it; the oldest beyond ``most`` are dropped."""
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+    return kept[key]
+
+
+def choose_lanes(config: Config, most: int, memory: int | None = None, shelf: Shelf | None = None) -> int:
     """How many runs to train side by side: the fastest per trial of 1, 2, 4, … ``most`` lanes.
 
     Each count is measured on its own compiled step; one that does not beat the count before it ends the
@@ -167,6 +240,7 @@ def choose_lanes(config: Config, most: int, memory: int | None = None) -> int:
       config: any of the group.
       most: lanes that are wanted at most.
       memory: bytes that the program may take; None: what the device has free.
+      shelf: keeps what is compiled.
 
     Raises:
       UserError: the configuration does not do.
@@ -174,33 +248,45 @@ def choose_lanes(config: Config, most: int, memory: int | None = None) -> int:
     backend.use_compilation_cache()
     if most < 2:
         return 1
-    job = Job(config)
-    feed = job.feed()
+    compiled = (shelf or Shelf()).get(config)
     memory = free_memory() if memory is None else memory
-    best, rate, lanes = 1, 0.0, 1
-    while lanes <= most:
-        program = Program(job, feed, lanes)
-        if lanes > 1 and program.bytes > memory:
+    best = compiled.program(1)
+    while 2 * best.width <= most:
+        program = compiled.program(2 * best.width)
+        if program.bytes > memory or times_faster(program, best, compiled) < GAIN:
             break
-        found = steps_per_second(program, job, feed)
-        if found < rate * GAIN:
-            break
-        best, rate, lanes = lanes, found, lanes * 2
-    return best
+        best = program
+    return best.width
 
 
-def steps_per_second(program: Program, job: Job, feed: Any) -> float:
-    """Training steps a second, of all lanes together: the best of the calls in a third of a second."""
-    chunks = [program.chunk([feed.payload(0)] * program.steps, [True] * program.steps)] * program.width
+def times_faster(one: Program, other: Program, compiled: Compiled) -> float:
+    """Training steps a second of one program, all its lanes together, over those of another.
+
+    They take turns, call by call, so that whatever else the machine does slows both of them, and each is
+    judged by its fastest call.
+    """
+    sides = [_calls(program, compiled) for program in (one, other)]
+    fastest, spent, turns = [math.inf, math.inf], 0.0, 0
+    while spent < 2 * MEASURED_SECONDS or turns < MEASURED_CALLS:
+        seconds = [next(side) for side in sides]
+        fastest = [min(pair) for pair in zip(fastest, seconds, strict=True)]
+        spent, turns = spent + sum(seconds), turns + 1
+    rates = [
+        program.width * program.steps / best for program, best in zip((one, other), fastest, strict=True)
+    ]
+    return rates[0] / rates[1]
+
+
+def _calls(program: Program, compiled: Compiled) -> Iterator[float]:
+    """Call a program again and again, and tell how many seconds each call took but the first, a warm-up."""
+    job, payload = compiled.job, compiled.feed.payload(0)
+    chunks = [program.chunk([payload] * program.steps, [True] * program.steps)] * program.width
     values, totals = program.stack([job.values] * program.width), program.zero()
-    states = program.fill(job.init_state())
-    fastest, spent, calls = float("inf"), 0.0, 0
-    while spent < MEASURED_SECONDS or calls < 4:
+    states, warm = program.fill(job.init_state()), False
+    while True:
         begun = time.perf_counter()
         states, totals = program.advance(values, states, totals, chunks)
         jax.block_until_ready(totals)
-        seconds = time.perf_counter() - begun
-        if calls:  # the first one warms up
-            fastest, spent = min(fastest, seconds), spent + seconds
-        calls += 1
-    return program.width * program.steps / fastest
+        if warm:
+            yield time.perf_counter() - begun
+        warm = True

@@ -1,6 +1,7 @@
 """The page of a sweep: ``python -m jaxcnn.report SWEEP`` writes ``SWEEP/report.html`` and its tables."""
 
 import math
+import shlex
 from pathlib import Path
 
 from jaxcnn import cli
@@ -102,8 +103,7 @@ def _figures(
         strengths = [dict(zip(map(id, complete), goodness, strict=True)).get(id(one), 0.0) for one in whole]
         axes = [*parameters, *reversed(objectives)]
         parts.append(sweep_page.parallel(axes, lines, strengths, stands_out))
-    if outcome.importance:
-        parts.append(sweep_page.importance(outcome.importance))
+    parts.append(sweep_page.importance(outcome.importance))
     rows = [(one.params, one.values[0]) for one in complete]
     parts.append(sweep_page.slices(parameters, objectives[0], rows, best, stands_out))
     return parts
@@ -192,5 +192,5 @@ def _commands(folder: SweepFolder, outcome: Outcome) -> list[tuple[str, str]]:
         "jaxcnn.sweep", f"--flagfile={folder.flags}", f"--trials={2 * outcome.settings.trials}"
     )
     pairs.append(("Draw as many candidates again", go_on))
-    pairs.append(("Browse the database", f"optuna-dashboard {outcome.storage}"))
+    pairs.append(("Browse the database", f"optuna-dashboard {shlex.quote(outcome.storage)}"))
     return pairs

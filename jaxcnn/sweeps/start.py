@@ -37,11 +37,11 @@ def start(settings: Settings, base: Config) -> int:
     if settings.launcher == "none":
         return work(folder, settings, base)
     with folder.claim(), ExitStack() as present:
+        launcher = launchers.make_launcher(settings, folder)  # first: where it cannot be, nothing is begun
         with folder.alone():
             study = begin(folder, settings, base)
             folder.write(settings, base)
             present.enter_context(folder.presence(parent_name()))
-        launcher = launchers.make_launcher(settings, folder)
         print(f"{folder.path}: {study.size} candidates, {launcher.size} workers", flush=True)
         with Board(folder, study) as board:
             whole = Supervisor(folder, study, launcher, board).run()

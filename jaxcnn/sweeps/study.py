@@ -44,6 +44,7 @@ class Study:
 
     Attributes:
       size: candidates in all.
+      begun: numbers of the candidates that were drawn here, and were nobody's before.
       stop: asked while the database does not answer, for which all calls wait as long as it takes; once
         true, they raise :class:`~jaxcnn.sweeps.storage.Unreachable` instead.
 
@@ -73,6 +74,7 @@ class Study:
             self._study = generations.open_study(storage.optuna, name, settings, base)
         self._study.pruner = samplers.make_pruner(settings.pruner)
         self._held: set[int] = set()
+        self.begun: set[int] = set()
         self._listener, self._beats = Listener(), 0
         self._looked = -math.inf  # when we looked for candidates whose workers are gone
         self.id = self._study._study_id
@@ -109,6 +111,8 @@ class Study:
                 self.settings.sampler, self.base.seed, len(trials), self.size
             )
             trial = self._study.ask(self._distributions)
+            if WORKER not in trial.user_attrs:
+                self.begun.add(trial.number)
             trial.set_user_attr(WORKER, self.worker)
             self._held.add(trial.number)
             return trial

@@ -47,7 +47,7 @@ class Worker:
       study: its candidates.
       stop: asked often; once true, what trains is saved and given back.
       say: told, in a line, what happens.
-      engine: what trains, like :mod:`jaxcnn.sweeps.group`, which it is where none is given.
+      engine: what trains, like :class:`jaxcnn.sweeps.group.Engine`, which it is where none is given.
       program: what is known of a job, like :class:`jaxcnn.sweeps.programs.Program`, likewise.
     """
 
@@ -64,7 +64,7 @@ class Worker:
         if engine is None or program is None:
             from jaxcnn.sweeps import group, programs  # they bring JAX
 
-            engine, program = engine or group, program or programs.Program
+            engine, program = engine or group.Engine(), program or programs.Program
         self.folder, self.study, self.stop, self.say = folder, study, stop, say
         self.settings: Settings = study.settings
         study.stop = stop
@@ -96,6 +96,10 @@ class Worker:
         """Take another candidate, if there is one that can be trained."""
         while trial := self.study.ask():
             runs = self.folder.runs(trial.number, self.study.base, self.settings.seeds)
+            if trial.number in self.study.begun and (aside := self.folder.set_aside(trial.number)):
+                # it has no history: a database that lost its last moments has forgotten whose this is
+                self._log(trial, f"begins anew; what was in its folder is in {aside}")
+            self.study.begun.discard(trial.number)
             try:
                 configs = [
                     self.study.space.config(

@@ -106,3 +106,9 @@ def test_places_are_told_as_people_read_them():
     assert Axis("macs", log=True).text(6) == "1,000,000"
     assert Axis("learning_rate", log=True).text(-5) == "1e-05"
     assert Axis("augment", options=("", "flip")).text(0) == "(none)"
+
+
+def test_importance_that_cannot_be_told_is_not_left_out_in_silence():
+    said = str(sweep_page.importance({}))
+    assert "What matters" in said
+    assert "four that differ are needed" in said

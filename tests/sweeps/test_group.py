@@ -14,8 +14,9 @@ from jaxcnn.engine import loop
 from jaxcnn.engine.checkpoint import Checkpoints
 from jaxcnn.engine.job import Job
 from jaxcnn.errors import UserError
-from jaxcnn.sweeps import group
+from jaxcnn.sweeps import group, lane_program
 from jaxcnn.sweeps.group import Failed, Finished, LaneGroup, Reported, Stopped
+from jaxcnn.sweeps.lane_program import Compiled
 
 STEPS = 12
 BASE = Config(
@@ -292,11 +293,11 @@ def test_all_lanes_finish_after_closing_up(tmp_path, monkeypatch):
     widths = []
     resize = LaneGroup._resize
     monkeypatch.setattr(LaneGroup, "_resize", lambda self, n: (widths.append(n), resize(self, n)))
+    monkeypatch.setattr(Compiled, "wait", lambda self, width: 0.0)  # compiling is worth it here
     running = LaneGroup(configs(tmp_path), lanes=4, saving=1.0)
     events = []
     for event in running.run():
         events.append(event)
-        running._compiled_for = 0.0  # compiling is worth it here
         if isinstance(event, Reported) and event.lane != 2:
             running.prune(event.lane)
     assert widths == [4, 1]
@@ -341,18 +342,27 @@ def test_auto_stops_where_more_lanes_are_no_faster(monkeypatch):
     speeds = {1: 10.0, 2: 19.0, 4: 30.0, 8: 30.5, 16: 90.0}
     tried = []
 
-    def measure(program, job, feed):
-        tried.append(program.width)
-        return speeds[program.width]
+    def compare(one, other, compiled):
+        tried.append((one.width, other.width))
+        return speeds[one.width] / speeds[other.width]
 
     program = lambda job, feed, width: SimpleNamespace(width=width, bytes=2**width)  # noqa: E731
     monkeypatch.setattr("jaxcnn.sweeps.lane_program.Program", program)
-    monkeypatch.setattr("jaxcnn.sweeps.lane_program.steps_per_second", measure)
+    monkeypatch.setattr("jaxcnn.sweeps.lane_program.times_faster", compare)
     assert group.choose_lanes(BASE, 16) == 4
-    assert tried == [1, 2, 4, 8]
+    assert tried == [(2, 1), (4, 2), (8, 4)]
     assert group.choose_lanes(BASE, 3) == 2
     assert group.choose_lanes(BASE, 16, memory=4) == 2
     assert group.choose_lanes(BASE, 16, memory=1) == 1
+
+
+def test_lanes_are_compared_call_by_call_by_the_fastest_of_each(monkeypatch):
+    """A machine that is busy while one side is measured slows the other alike, and tips no balance."""
+    seconds = {1: iter([9.0, 9.0, 1.0, 9.0, 1.2, 9.0]), 2: iter([9.0, 9.0, 1.5, 9.0, 1.6, 9.0])}
+    monkeypatch.setattr(lane_program, "_calls", lambda program, compiled: seconds[program.width])
+    one, two = SimpleNamespace(width=1, steps=1), SimpleNamespace(width=2, steps=1)
+    assert lane_program.times_faster(two, one, None) == pytest.approx(2 / 1.5)
+    assert next(seconds[1]) == next(seconds[2]) == 9.0  # as often as each other
 
 
 def test_auto_measures_real_steps():

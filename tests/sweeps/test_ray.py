@@ -77,3 +77,4 @@ def test_no_cluster_is_answered_in_one_line(folder):
     out, _ = parent.communicate(timeout=400)
     assert parent.returncode == 2, out
     assert "--ray_address=127.0.0.1:1: no cluster there" in out
+    assert not folder.flags.exists()  # nothing was begun: another try may search something else

@@ -229,3 +229,17 @@ def test_a_worker_goes_on_with_the_rest_when_a_candidate_was_taken_from_it(work,
 def test_the_worker_stops_when_too_many_have_failed(work):
     study = work(search=("learning_rate=uniform(0.95,1)",), max_failures=3, trials=50, lanes="1")
     assert states(study) == {"FAIL": 4}
+
+
+def test_what_a_database_has_forgotten_makes_way(work, folder):
+    """After a power cut a number may be drawn again, with other values, whose folder is there already."""
+    old = folder.trials / "0001" / "seed0"
+    old.mkdir(parents=True)
+    (old / "of another candidate").touch()
+    study = work(trials=2, search=("learning_rate=log(1e-3,0.5)",))
+    assert states(study) == {"COMPLETE": 2}
+    assert not (old / "of another candidate").exists()
+    (aside,) = folder.trials.glob("forgotten-0001-*")
+    assert (aside / "seed0" / "of another candidate").exists()
+    assert f"begins anew; what was in its folder is in {aside}" in folder.log(1).read_text()
+    assert steps(folder, 1) == ALL_STEPS
