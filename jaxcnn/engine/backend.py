@@ -11,6 +11,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import UserError
+from jaxcnn.ops.lowering import onednn
 
 
 def use_compilation_cache() -> Path:
@@ -27,15 +28,21 @@ def use_compilation_cache() -> Path:
     return folder
 
 
+def calls_onednn() -> bool:
+    """Whether convolutions can call oneDNN in programs that JAX's cache does not keep."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1 and onednn.not_here() is None
+
+
 @contextmanager
 def compiled_here() -> Iterator[None]:
-    """Compile what is compiled within for this process alone, on CPUs: JAX's cache does not keep it.
+    """Compile what is compiled within for this process alone where that helps: the cache does not keep it.
 
-    Its convolutions may then call oneDNN (:mod:`jaxcnn.ops.lowering.onednn`), which a cache cannot hold.
+    Its convolutions then call oneDNN (:mod:`jaxcnn.ops.lowering.onednn`), which a cache cannot hold. The
+    option is the whole process's: no other thread should compile meanwhile.
     """
     option: Any = "jax_persistent_cache_min_compile_time_secs"
     before = getattr(jax.config, option)
-    if jax.default_backend() == "cpu":
+    if calls_onednn():
         jax.config.update(option, math.inf)
     try:
         yield

@@ -148,7 +148,7 @@ def free_memory() -> int:
     if memory.exists():  # pages that hold files count as free: the system gives them up when asked
         (line,) = (line for line in memory.read_text().splitlines() if line.startswith("MemAvailable:"))
         return 1024 * int(line.split()[1])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # macOS does not tell what is free
 
 
 def check_memory(program: Program) -> None:

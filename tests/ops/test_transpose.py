@@ -40,6 +40,16 @@ def transposed(draw):
     )
 
 
+def test_outputs_beyond_the_last_tap_are_the_bias():
+    """As in torch: one pixel and one tap, cropped by one, and three more outputs."""
+    one = jnp.ones((1, 1, 1))
+    y = ops.conv_transpose(one, one, 0.5 * jnp.ones(1), strides=4, padding=1, output_padding=3)
+    np.testing.assert_array_equal(y, np.full((1, 2, 1), 0.5))
+    assert (
+        jax.grad(lambda x: ops.conv_transpose(x, one, strides=4, padding=1, output_padding=3).sum())(one) == 0
+    )
+
+
 def torch_transposed(x, kernel, bias, *, strides, padding, dilation, groups, output_padding):
     from torch.nn import functional
 

@@ -9,7 +9,7 @@ from jaxcnn.ops.lowering import onednn
 from jaxcnn.ops.lowering.choose import NAMES, check, choose
 from jaxcnn.ops.lowering.lowering import Form
 from jaxcnn.ops.lowering.primitive import bind, conv_p, reference
-from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers, output_shape
+from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers
 
 __all__ = [
     "NAMES",
@@ -22,7 +22,6 @@ __all__ = [
     "conv_p",
     "dimension_numbers",
     "onednn",
-    "output_shape",
     "reference",
     "transposed",
 ]

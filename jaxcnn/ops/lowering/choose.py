@@ -39,14 +39,15 @@ def choose(
       problem: the convolution.
       form: what is computed: the output or the gradient by input or kernel.
       dtype: of the arrays.
-      platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``.
+      platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``; anything else has XLA's convolution.
       lowering: a name, which holds for each form that it can compute, or ``"auto"``.
       portable: whether the program will run elsewhere than it is compiled.
 
     Returns:
       The lowering and the reason in words.
     """
-    barred = "a program that stays here" if portable else onednn.missing()
+    dtype = jnp.dtype(dtype)
+    barred = "a CPU" if platform != "cpu" else "a program that stays here" if portable else onednn.missing()
     ways, rules = PORTABLE if barred or dtype not in onednn.DTYPES else NATIVE
     direct = ways["direct"] if platform == "cpu" else Direct()
     if lowering != "auto":
@@ -55,7 +56,7 @@ def choose(
             return Choice(direct, "asked for")
         needs = way.refuses(problem, form) or way.refuses_dtype(dtype)
         if way.name == "onednn":
-            needs = needs or barred or (None if platform == "cpu" else "a CPU")
+            needs = needs or barred
         if needs is None:
             return Choice(way, "asked for")
         return Choice(direct, f"{lowering} was asked for, but for the {form} it needs {needs}")

@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -37,30 +37,34 @@ from jaxcnn.ops.lowering.spec import ConvSpec, Problem
 from jaxcnn.ops.lowering.strides import Unstrided, spare_taps, unstrides
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
-"""What it computes, half precision in float32."""
+"""What is given to it; of half precision the values in float32."""
 
 
 def missing() -> str | None:
     """What would be needed to call oneDNN, or None."""
     if _kept():
         return "no persistent compilation cache, which cannot hold its calls"
-    return _not_here()
+    return not_here()
 
 
 def _kept() -> bool:
-    """Whether JAX writes compiled programs to its cache."""
+    """Whether JAX may write compiled programs to its cache; once used, switching it off is not enough."""
     config: Any = jax.config  # its options are made when jax is imported
-    used = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
-    return bool(used) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
+    folder = config.jax_compilation_cache_dir
+    return bool(folder) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
 
 
 @cache
-def _not_here() -> str | None:
+def not_here() -> str | None:
+    """What this machine and jaxlib would need to call oneDNN in any program, or None."""
     version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
     if not ((0, 9) <= version < (0, 13) and sys.platform == "linux" and platform.machine() == "x86_64"):
         return "jaxlib 0.9 to 0.12 on x86-64 Linux"
     # without AVX-512, or told to do without, it has no newer kernels for products of matrices
-    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    try:
+        flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    except OSError:  # not told, as in some sandboxes
+        flags = []
     limited = {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"} & set(os.environ)
     if limited or not {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags):
         return "a processor with AVX-512"
@@ -81,7 +85,7 @@ class OneDnn(Lowering):
         gaps = problem.spec.strides if form == "kernel" else problem.spec.dilation
         if groups > 1 and max(gaps) > 1 and _side_by_side(groups) == 1:
             return "no gaps between taps, or groups that can be joined"
-        return missing()
+        return None
 
     def refuses_dtype(self, dtype: DTypeLike) -> str | None:
         return None if dtype in DTYPES else "float32 or half precision"
@@ -182,23 +186,19 @@ def _call(kind: str, shape: Sequence[int], arguments: dict[str, object], *operan
 def _arguments(problem: Problem) -> dict[str, object]:
     """XLA's ``OneDnnConvolutionConfig``, in JSON's form of a protocol buffer."""
     (strides, padding, dilation, groups), ndim = problem.spec, problem.spec.ndim
-    image = {"batch_dim": 0, "feature_dim": ndim + 1, "spatial_dims": _words(range(1, ndim + 1))}
-    taps = {"input_feature_dim": ndim, "output_feature_dim": ndim + 1, "spatial_dims": _words(range(ndim))}
+    image = {"batch_dim": 0, "feature_dim": ndim + 1, "spatial_dims": list(range(1, ndim + 1))}
+    taps = {"input_feature_dim": ndim, "output_feature_dim": ndim + 1, "spatial_dims": list(range(ndim))}
     return {
         "dims": ndim + 2,
         "input": {"dims": ndim + 2, "data": image},
         "kernel": {"dims": ndim + 2, "filter": taps},
         "output": {"dims": ndim + 2, "data": image},
         "window": {
-            "size": _words(problem.taps),
-            "pad_left": _words(low for low, _ in padding),
-            "pad_right": _words(high for _, high in padding),
-            "strides": _words(strides),
-            "window_dilations": _words(dilation),
+            "size": list(problem.taps),
+            "pad_left": [low for low, _ in padding],
+            "pad_right": [high for _, high in padding],
+            "strides": list(strides),
+            "window_dilations": list(dilation),
         },
         "feature_groups": groups,
     }
-
-
-def _words(numbers: Iterable[int]) -> list[int]:
-    return list(numbers)

@@ -203,7 +203,7 @@ def _lower(
     if first.ndim == problem.spec.ndim + 2:
         return compute(first, second)
     if platform == "cpu":  # a grouped convolution, which vmap would make of lanes, is many times slower
-        if isinstance(way, OneDnn) and len(first) <= UNROLLED:
+        if isinstance(way, OneDnn) and 0 < len(first) <= UNROLLED:
             return jnp.stack([compute(*lane) for lane in zip(first, second, strict=True)])
         return lax.map(lambda lane: compute(*lane), (first, second))
     return jax.vmap(compute)(first, second)

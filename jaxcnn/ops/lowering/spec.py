@@ -3,7 +3,6 @@
 from math import prod
 from typing import NamedTuple
 
-import jax
 from jax import lax
 
 from jaxcnn.ops.geometry import extent, output_size
@@ -106,8 +105,3 @@ def dimension_numbers(ndim: int) -> lax.ConvDimensionNumbers:
     spatial = tuple(range(ndim))
     image = (0, ndim + 1, *(axis + 1 for axis in spatial))
     return lax.ConvDimensionNumbers(image, (ndim + 1, ndim, *spatial), image)
-
-
-def output_shape(x: jax.Array, kernel: jax.Array, spec: ConvSpec) -> tuple[int, ...]:
-    """The shape of the result, from the arithmetic of :mod:`jaxcnn.ops.geometry`."""
-    return Problem(x.shape, kernel.shape, spec).output
