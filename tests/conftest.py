@@ -7,11 +7,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+from hypothesis import settings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of thousands of small programs, compiling takes longer than running, and their values are the same.
 # What tests start in processes of their own is compiled as for anyone.
 jax.config.update("jax_disable_most_optimizations", True)
+settings.register_profile("jaxcnn", deadline=None)  # how long an example takes says nothing on a busy machine
+settings.load_profile("jaxcnn")
 
 
 def pytest_collection_finish():

@@ -110,7 +110,7 @@ def test_failures_are_told_at_once_and_too_many_stop_the_sweep(folder):
 
 
 def test_only_one_parent_works_in_a_folder(folder):
-    first = start_parent(folder, "--workers=1", "--trials=4", seconds=0.2)
+    first = start_parent(folder, "--workers=1", "--trials=4", seconds=1.0)  # longer than others take to start
     wait_for(lambda: steps_taken(folder) >= 1)
     second = start_parent(folder, "--workers=1", "--trials=4")
     out, _ = second.communicate(timeout=400)

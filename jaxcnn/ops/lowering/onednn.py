@@ -178,7 +178,7 @@ def _call(kind: str, shape: Sequence[int], arguments: dict[str, object], *operan
         f"__onednn${kind}",
         jax.ShapeDtypeStruct(shape, operands[0].dtype),
         custom_call_api_version=1,
-        legacy_backend_config=json.dumps(arguments),
+        legacy_backend_config=json.dumps(arguments, default=int),  # which NumPy's integers become
     )
     return call(*operands)
 
