@@ -98,7 +98,7 @@ def throughput(scratch: Path) -> dict[str, float]:
         data, state, totals = job.replicate(feed.data), job.init_state(), metrics.zero()
         values = job.replicate(job.values)
         payload = job.split(jax.tree.map(lambda leaf: leaf[None], feed.payload(0)))
-        call = job.compiled_steps(feed).compile(values, state, totals, data, payload)
+        call = job.compiled_steps(feed)
         state, totals = call(values, state, totals, data, payload)
         jax.block_until_ready(totals)
         begun = time.perf_counter()
