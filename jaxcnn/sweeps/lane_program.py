@@ -231,10 +231,10 @@ def _newest(kept: OrderedDict[Any, Any], key: Hashable, most: int) -> Any:
 
 
 def choose_lanes(config: Config, most: int, memory: int | None = None, shelf: Shelf | None = None) -> int:
-    """How many runs to train side by side: the fastest per trial of 1, 2, 4, … ``most`` lanes.
+    """How many runs to train side by side: the fastest per trial of 1, 2, 4, … lanes, up to ``most``.
 
-    Each count is measured on its own compiled step; one that does not beat the count before it ends the
-    search, so the choice is never slower than one lane after the other.
+    Each count is measured on its own compiled step, in turns with the one before it; one that is not faster
+    by :data:`GAIN` ends the search, so the choice is never slower than one lane after the other.
 
     Args:
       config: any of the group.
