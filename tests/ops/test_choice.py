@@ -119,7 +119,7 @@ def test_what_jaxs_cache_keeps(monkeypatch, folder, enabled, seconds, kept):
     [
         ({"lowering": "winogrand"}, "lowering='winogrand' is not known; did you mean winograd?"),
         ({"lowering": "dot"}, "lowering='dot' cannot compute x of shape (1, 8, 8, 4)"),
-        ({"lowering": "dot"}, "it needs one tap; use lowering='auto'"),
+        ({"lowering": "dot"}, "it needs one tap, or a window as large as the image; use lowering='auto'"),
         ({"lowering": "shift"}, "it needs groups of one channel each"),
         ({"lowering": "winograd", "strides": 2}, "it needs stride 1 on the first two spatial axes"),
     ],

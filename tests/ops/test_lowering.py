@@ -153,6 +153,7 @@ LARGER = {
     ),
     "padding wider than the taps": Problem((1, 10, 16), (3, 8, 16), ConvSpec((1,), ((5, 0),), (1,), 2)),
     "pointwise": Problem((2, 9, 9, 16), (1, 1, 16, 24), ConvSpec((2, 2), ((0, 0),) * 2, (1, 1))),
+    "one window": Problem((3, 4, 5, 6), (4, 5, 6, 7), ConvSpec((2, 1), ((0, 0), (0, 0)), (1, 1))),
     "one row": Problem((2, 1, 16, 8), (1, 5, 8, 8), ConvSpec((1, 1), ((0, 0), (2, 2)), (1, 1))),
 }
 

@@ -73,12 +73,14 @@ def _large(problem: Problem, form: Form) -> bool:
     return problem.spec.ndim == 2 and taps >= enough and problem.macs >= 1e7
 
 
-_ONE_TAP = Rule("dot", lambda p, form: True, "one tap: a product of matrices runs 3× XLA's convolution")
+_PRODUCT = Rule(
+    "dot", lambda p, form: True, "one tap or one window: a product of matrices runs 3× XLA's convolution"
+)
 
 PORTABLE = Table(
     _ways(Products()),
     (
-        _ONE_TAP,
+        _PRODUCT,
         Rule(
             "shift",
             lambda p, form: p.macs >= (1e6 if form == "kernel" else 2e5),
@@ -135,7 +137,7 @@ def _flat(problem: Problem) -> bool:
 NATIVE = Table(
     _ways(OneDnnProducts()),
     (
-        _ONE_TAP,
+        _PRODUCT,
         Rule("shift", lambda p, form: form == "input" and _strided(p), "depthwise, strided: one fused loop"),
         Rule(
             "shift",
