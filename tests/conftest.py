@@ -1,7 +1,10 @@
 """A strict process: silent broadcasting and silent promotion are errors. And a hasty one."""
 
 import gc
+import logging
 import os
+import re
+from contextlib import contextmanager
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -28,3 +31,19 @@ def _no_leftover_x64():
     """Tests that switch to float64 do it with ``jax.enable_x64`` and leave nothing behind."""
     yield
     assert not jax.config.jax_enable_x64
+
+
+@pytest.fixture
+def compiled(caplog):
+    """A context that lists the programs that were compiled in it."""
+
+    @contextmanager
+    def listing():
+        caplog.clear()
+        names = []
+        with caplog.at_level(logging.WARNING), jax.log_compiles():
+            yield names
+        found = (re.match(r"Finished XLA compilation of jit\((.+?)\)", line) for line in caplog.messages)
+        names += [match[1] for match in found if match]
+
+    return listing

@@ -86,7 +86,7 @@ def throughput(scratch: Path) -> dict[str, float]:
     import jax
 
     from jaxcnn.config import Config
-    from jaxcnn.engine import loop, metrics
+    from jaxcnn.engine import loop
     from jaxcnn.engine.job import Job
 
     base = Config.from_flagfile(FLAGFILE.value)
@@ -95,7 +95,7 @@ def throughput(scratch: Path) -> dict[str, float]:
         config = replace(base, steps=STEPS.value, workdir=str(scratch / f"loop-{turn}"))
         job = Job(config)
         feed = job.feed()
-        data, state, totals = job.replicate(feed.data), job.init_state(), metrics.zero()
+        data, state, totals = job.replicate(feed.data), job.init_state(), job.zero()
         values = job.replicate(job.values)
         payload = job.split(jax.tree.map(lambda leaf: leaf[None], feed.payload(0)))
         call = job.compiled_steps(feed)

@@ -226,6 +226,10 @@ class Job:
         state, new = self.train_step(values, state, batch)
         return state, metrics.add(totals, new)
 
+    def zero(self) -> dict[str, metrics.Mean]:
+        """The metrics of no examples, placed as those of a step are: else the second step compiles anew."""
+        return self.replicate(metrics.zero())
+
     def evaluate(self, variables: Any, split: str, eval_step: Any = None) -> dict[str, metrics.Mean]:
         """Exact metrics over every example of a split; ``eval_step`` may be one for several lanes."""
         eval_step = eval_step or self._eval_step

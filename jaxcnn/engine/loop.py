@@ -67,7 +67,7 @@ def _train(job: Job, diary: Diary) -> Interrupted | None:
     steps_per_call, device_data = job.steps_per_call(feed), job.replicate(feed.data)
     values, call = job.replicate(job.values), job.compiled_steps(feed)
     in_flight: deque[Any] = deque()
-    totals, late = metrics.zero(), Late()
+    totals, late = job.zero(), Late()
     with (
         TrainingProgress(total, start, job.config.batch_size) as progress,
         closing(feed.stream(start)) as payloads,
@@ -91,7 +91,7 @@ def _train(job: Job, diary: Diary) -> Interrupted | None:
                     diary.training(step, found, progress.images_per_second())
 
                 late.fetch(totals, note)
-                totals = metrics.zero()
+                totals = job.zero()
             if due.validate or due.save or stop:
                 late.flush()  # a loss that is not finite stops the run before it is saved
                 with progress.pause():

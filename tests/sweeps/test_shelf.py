@@ -1,12 +1,8 @@
 """What is compiled for one group of lanes serves those to come."""
 
-import logging
-import re
-from contextlib import contextmanager
 from dataclasses import replace
 
 import jax
-import pytest
 
 from jaxcnn import sweeps
 from jaxcnn.config import Config
@@ -15,22 +11,6 @@ from jaxcnn.sweeps.group import Engine, Finished
 from jaxcnn.sweeps.lane_program import Shelf
 
 BASE = Config(model="mlp(hidden=[8])", batch_size=100, steps=2)
-
-
-@pytest.fixture
-def compiled(caplog):
-    """A context that lists the programs that were compiled in it."""
-
-    @contextmanager
-    def listing():
-        caplog.clear()
-        names = []
-        with caplog.at_level(logging.WARNING), jax.log_compiles():
-            yield names
-        found = (re.match(r"Finished XLA compilation of jit\((.+?)\)", line) for line in caplog.messages)
-        names += [match[1] for match in found if match]
-
-    return listing
 
 
 def train(engine, folder):
