@@ -9,13 +9,19 @@ from contextlib import contextmanager
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import jaxlib
 import pytest
 from hypothesis import settings
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of thousands of small programs, compiling takes longer than running, and their values are the same.
 # What tests start in processes of their own is compiled as for anyone.
 jax.config.update("jax_disable_most_optimizations", True)
+if jaxlib.__version__.startswith("0.10."):  # other versions may not know the flag
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false")
+        jax.devices()  # reads the flags
 settings.register_profile("jaxcnn", deadline=None)  # how long an example takes says nothing on a busy machine
 settings.load_profile("jaxcnn")
 
@@ -31,6 +37,15 @@ def _no_leftover_x64():
     """Tests that switch to float64 do it with ``jax.enable_x64`` and leave nothing behind."""
     yield
     assert not jax.config.jax_enable_x64
+
+
+@pytest.fixture(autouse=True)
+def _no_leftover_cache():
+    """A test that uses JAX's persistent cache uses it for itself: what follows may call oneDNN again."""
+    yield
+    if jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
 
 
 @pytest.fixture
