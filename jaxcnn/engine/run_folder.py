@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,9 +142,8 @@ class MetricsLog:
 
     @cached_property
     def _events(self) -> Any:
-        from tensorboardX import (
-            SummaryWriter,
-        )  # over a second where torch is installed: not before the first step
+        with _without_torch():  # not before the first step: it takes a while all the same
+            from tensorboardX import SummaryWriter
 
         # flushed often, or a kill would lose its last two minutes
         return SummaryWriter(str(self._folder.tensorboard), purge_step=self._start + 1, flush_secs=10)
@@ -166,6 +166,20 @@ class MetricsLog:
         self._file.close()
         if "_events" in self.__dict__:
             self._events.close()
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """tensorboardX imports torch where it is installed, which takes seconds, and needs it for tensors alone."""
+    if "torch" in sys.modules:
+        yield
+        return
+    hidden: Any = None  # by which Python means that there is no such module
+    sys.modules["torch"] = hidden
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
 
 
 def environment(seed: int) -> dict[str, Any]:

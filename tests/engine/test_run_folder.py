@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -100,6 +101,20 @@ def test_rows_after_the_resumed_step_and_half_lines_are_dropped(tmp_path):
     log.close()
     assert [(row["step"], row["loss"]) for row in folder.rows()] == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert list(folder.tensorboard.glob("events.*"))
+
+
+def test_logging_does_not_import_torch(tmp_path):
+    code = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from jaxcnn.engine.run_folder import MetricsLog, RunFolder
+MetricsLog(RunFolder(Path(sys.argv[1])), 0).write("train", 1, 0.5, loss=1.0)
+assert "tensorboardX" in sys.modules
+assert "torch" not in sys.modules
+"""
+    code += "import torch" if find_spec("torch") else ""  # it is not hidden from others
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_the_environment_is_told():
