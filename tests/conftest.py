@@ -4,9 +4,11 @@ import gc
 import logging
 import os
 import re
+import tempfile
 from contextlib import contextmanager
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start are many
 
 import jax
 import jaxlib
@@ -15,13 +17,17 @@ from hypothesis import settings
 from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Of thousands of small programs, compiling takes longer than running, and their values are the same.
-# What tests start in processes of their own is compiled as for anyone.
+# Of thousands of small programs, compiling takes longer than running, and their values are the same; so too
+# in the processes that tests start, but for the few that ask to be compiled AS_FOR_ANYONE.
 jax.config.update("jax_disable_most_optimizations", True)
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 if jaxlib.__version__.startswith("0.10."):  # other versions may not know the flag
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false")
-        jax.devices()  # reads the flags
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+# They share what JAX compiles, those of pytest's other workers too; this one has no such cache.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    FOLDER = tempfile.TemporaryDirectory(prefix="jaxcnn-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = FOLDER.name
+jax.config.update("jax_compilation_cache_dir", None)
 settings.register_profile("jaxcnn", deadline=None)  # how long an example takes says nothing on a busy machine
 settings.load_profile("jaxcnn")
 

@@ -1,7 +1,6 @@
 """The report command on a real run folder: finished, on the way, and in every state that is none."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -33,7 +32,6 @@ def finished(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

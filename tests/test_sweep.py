@@ -3,7 +3,6 @@
 import csv
 import html
 import json
-import os
 import re
 import shlex
 import statistics
@@ -42,7 +41,6 @@ def run(module, *words, check=True):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A sweep that ran to its end, and what it said."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     folder = tmp_path_factory.mktemp("sweeps") / "a sweep"
     data = f"--data_dir={tmp_path_factory.mktemp('data')}"
     return folder, data, run("jaxcnn.sweep", *SWEEP, data, f"--workdir={folder}")

@@ -12,6 +12,9 @@ import jax
 import numpy as np
 import pytest
 
+from tests import AS_FOR_ANYONE
+from tests.ops import needs_onednn
+
 ROOT = Path(__file__).parent.parent
 JOB = [
     "--model=resnet8(num_filters=4, drop_path=0.1)",
@@ -48,12 +51,9 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def train(data_dir):
+    """Runs the command, without oneDNN unless told: what it compiles is then compiled once for all tests."""
 
-
-@pytest.fixture
-def train(data_dir, shared_cache):
     def run(*words, code=None, check=True, **environment):
         start = ["-c", code] if code else ["-m", "jaxcnn.train"]
         done = subprocess.run(
@@ -61,7 +61,7 @@ def train(data_dir, shared_cache):
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(shared_cache), **environment},
+            env={**os.environ, "JAXCNN_ONEDNN": "0", **environment},
         )
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
@@ -71,18 +71,10 @@ def train(data_dir, shared_cache):
 
 
 @pytest.fixture(scope="module")
-def whole(data_dir, shared_cache, tmp_path_factory):
+def whole(train, tmp_path_factory):
     """A run that was never stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxcnn.train", f"--data_dir={data_dir}", *JOB, f"--workdir={folder}"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(shared_cache)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, done
+    return folder, train(*JOB, f"--workdir={folder}")
 
 
 def final_state(folder):
@@ -123,7 +115,21 @@ def test_a_run_leaves_everything_it_promises(whole):
 
 @pytest.mark.parametrize("step", [7, 12])
 def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_bytes(whole, train, tmp_path, step):
-    folder = tmp_path / "run"
+    assert_resumed_after_ctrl_c(whole, train, tmp_path / "run", step)
+
+
+@needs_onednn
+@pytest.mark.slow
+def test_steps_of_onednn_are_resumed_to_the_same_bytes_too(train, tmp_path):
+    def train_here(*words, **options):
+        return train(*words, JAXCNN_ONEDNN="1", **AS_FOR_ANYONE, **options)
+
+    folder = tmp_path / "whole"
+    whole = folder, train_here(*JOB, f"--workdir={folder}")
+    assert_resumed_after_ctrl_c(whole, train_here, tmp_path / "run", step=7)
+
+
+def assert_resumed_after_ctrl_c(whole, train, folder, step):
     stopped = train(
         *JOB,
         f"--workdir={folder}",
@@ -181,7 +187,7 @@ def test_two_devices_train_as_one(train, tmp_path):
     """To rounding, which many steps would magnify."""
     job = [*JOB, "--steps=3"]
     for devices in (1, 2):
-        flag = f"--xla_force_host_platform_device_count={devices}"
+        flag = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
         train(*job, f"--workdir={tmp_path / str(devices)}", XLA_FLAGS=flag)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-3, atol=1e-4),

@@ -215,7 +215,7 @@ class Job:
 
     def apart(self, feed: Any) -> bool:
         """Whether the steps read and train apart, see :class:`jaxcnn.engine.steps.Steps`."""
-        return backend.calls_onednn() and self.steps_per_call(feed) == 1
+        return jax.default_backend() == "cpu" and self.steps_per_call(feed) == 1
 
     def reading(self, feed: Any) -> Any:
         """A function ``(values, step, data, payload)`` that makes the batch of a step."""

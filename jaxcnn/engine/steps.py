@@ -21,7 +21,8 @@ class Steps:
       read: ``(values, step, data, payload) -> batch``.
       advance: ``(values, state, totals, batch) -> (state, totals)``.
       apart: compile for single steps, as two programs: one makes the batch, and JAX's cache keeps it; the
-        other trains on it, see :func:`jaxcnn.engine.backend.compiled_here`. Otherwise a call is one program.
+        other trains on it to the same bits wherever it is from, see
+        :func:`jaxcnn.engine.backend.compiled_here`. Otherwise a call is one program.
       mapped: makes of a function and the axes of its arguments one for several runs at once.
     """
 
