@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import UserError
@@ -26,6 +27,14 @@ def use_compilation_cache() -> Path:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def hasty() -> dict[str, bool | int] | None:
+    """Options of ``jax.jit`` for what runs once: on CPU, making it fast takes longer than running it."""
+    if jax.default_backend() != "cpu":
+        return None
+    older = tuple(int(part) for part in jaxlib.__version__.split(".")[:2]) < (0, 12)  # the flag is gone
+    return {"xla_backend_optimization_level": 0} | ({"xla_cpu_use_fusion_emitters": False} if older else {})
 
 
 def calls_onednn() -> bool:

@@ -70,15 +70,13 @@ class Job:
                 "give a size, e.g. --image_size=224"
             )
         self.image_shape = image_shape
-        # it runs once: on CPU, making it fast takes seconds longer than running it
-        hasty = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
         self._compiled_init = jax.jit(
-            self._init, out_shardings=backend.replicated(self.mesh), compiler_options=hasty
+            self._init, out_shardings=backend.replicated(self.mesh), compiler_options=backend.hasty()
         )
         try:
             if config.layer_decay != 1:
                 self._layers = finetune.layers(self.model, image_shape)
-            self.state = jax.eval_shape(self._init, self.values["seed"])
+            self.state = jax.eval_shape(self._compiled_init, self.values["seed"])
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"--model={config.model} cannot take {config.dataset}'s images of shape "

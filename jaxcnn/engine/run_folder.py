@@ -170,7 +170,7 @@ class MetricsLog:
 
 @contextmanager
 def _without_torch() -> Iterator[None]:
-    """tensorboardX imports torch where it is installed, which takes seconds, and needs it for tensors alone."""
+    """tensorboardX imports torch where it is, which takes seconds, and needs it for tensors alone."""
     if "torch" in sys.modules:
         yield
         return
