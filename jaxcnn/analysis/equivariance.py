@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from jaxcnn.analysis.effective import as_argument
 from jaxcnn.analysis.tracing import Output, trace
 
 
@@ -107,7 +109,8 @@ def equivariance(
     of that place comes from. An output without positions does not move: both errors are the same.
 
     Args:
-      fn: from images (n, h, w, c) to an array, or to a mapping from names to arrays (n, …, c).
+      fn: from images (n, h, w, c) to an array, or to a mapping from names to arrays (n, …, c); what a
+        ``jax.tree_util.Partial`` holds, such as weights, is no part of the compiled program.
       x: images.
       moves: what is done to them.
 
@@ -130,13 +133,13 @@ def equivariance(
     equivalence, CVPR 2015; Zhang, Making convolutional networks shift-invariant again, ICML 2019.
     """
 
-    def named(x: Array) -> dict[str, Array]:
+    def named(fn: Callable[[Array], Any], x: Array) -> dict[str, Array]:
         outputs = fn(x)
         return dict(outputs) if isinstance(outputs, Mapping) else {"": outputs}
 
-    run = jax.jit(named)
+    run = partial(jax.jit(named), as_argument(fn))
     still = run(x)
-    read = trace(named, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs
+    read = trace(partial(named, fn), jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs
     fields = dict(zip(sorted(still), read, strict=True))  # the leaves of a dictionary come sorted
     results = []
     for move in moves:
