@@ -119,7 +119,9 @@ def load(
             wrong.append(f"missing {key} (our {path}){_near(key, left_over)}")
             continue
         expected = lies.shape_there(shape)
-        if tuple(state[key].shape) == expected:
+        if not hasattr(state[key], "shape"):
+            wrong.append(f"no array {key}: {type(state[key]).__name__} there (our {path})")
+        elif tuple(state[key].shape) == expected:
             found[leaf] = jnp.asarray(lies.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
         elif sum_colours and _is_coloured(shape, tuple(state[key].shape), lies):
             coloured = lies.here(_array(state[key]), (*shape[:-2], RGB, shape[-1]))
@@ -200,7 +202,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no one kind for a file that it does not understand
-        raise UserError(f"{path}: torch reads no weights in it: {str(error).splitlines()[0]}") from error
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{path}: torch reads no weights in it: {said}") from error
     for key in WRAPPINGS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
