@@ -115,8 +115,9 @@ def equivariance(
       moves: what is done to them.
 
     Returns:
-      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Rotation and
-      Mirror count what is within the circle that fits the image.
+      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Moving along is
+      counted where the content comes from within the map, and of Rotation and Mirror within the circle that
+      fits the image.
 
     Example:
       A circular convolution moves with every shift; with a stride, only with multiples of it.
@@ -143,7 +144,7 @@ def equivariance(
     fields = dict(zip(sorted(still), read, strict=True))  # the leaves of a dictionary come sorted
     results = []
     for move in moves:
-        moved = run(_moved(x, move, _grid(x.shape[1:3]), x.shape))
+        moved = run(_moved(x, move, _grid(x.shape[1:3]), x.shape)[0])
         results.append(
             {name: _errors(still[name], moved[name], fields[name], move, x.shape) for name in still}
         )
@@ -160,24 +161,36 @@ def _errors(still: Array, moved: Array, output: Output, move: Move, shape: tuple
         for field, count in zip((rows, columns), still.shape[1:3], strict=True)
     ]
     points = np.stack(np.meshgrid(*places, indexing="ij"))
-    expected = _moved(still, move, points, shape)
-    counted = _within(points, shape)[None, ..., None] if isinstance(move, Rotation | Mirror) else np.ones(1)
-    return Errors(_relative(moved, expected, counted), stays)
+    expected, counted = _moved(still, move, points, shape)
+    if isinstance(move, Rotation | Mirror):
+        counted &= _within(points, shape)
+    if not counted.any():  # a map so small that it cannot show a move
+        return Errors(stays, stays)
+    return Errors(_relative(moved, expected, counted[None, ..., None]), stays)
 
 
-def _moved(values: Array, move: Move, points: np.ndarray, shape: tuple[int, ...]) -> Array:
-    """Maps (n, h, w, c) whose pixels sit at ``points`` (2, h, w) of an image of some shape, moved with it."""
-    centre = (np.array(shape[1:3]) - 1) / 2
-    sources = move.sources(points, centre)
+def _moved(values: Array, move: Move, points: np.ndarray, shape: tuple[int, ...]) -> tuple[Array, np.ndarray]:
+    """Maps (n, h, w, c) whose pixels sit at ``points`` (2, h, w) of an image of some shape, moved with it.
+
+    And at which of the points (h, w) the content comes from within the map, which may hold less than the
+    image, as behind a convolution without padding.
+    """
+    sizes, counts = np.array(shape[1:3]), np.array(points.shape[1:])
+    sources = move.sources(points, (sizes - 1) / 2)
     step = np.array([points[0, -1, 0] - points[0, 0, 0], points[1, 0, -1] - points[1, 0, 0]])
-    step = step / np.maximum(np.array(points.shape[1:]) - 1, 1)
-    at = (sources - points[:, :1, :1]) / np.where(step == 0, 1, step)[:, None, None]
-    at = np.round(at, 6)  # whole pixels stay whole
+    step = step / np.maximum(counts - 1, 1)
+    away = np.round(sources - points[:, :1, :1], 6)  # whole pixels stay whole
+    whole = np.zeros(2, bool)  # the axes that a map goes around as the image does
+    if move.mode == "wrap":
+        whole = np.isclose(counts * step, sizes)
+        away = np.where(whole[:, None, None], away, away % sizes[:, None, None])
+    at = np.round(away / np.where(step == 0, 1, step)[:, None, None], 6)
+    inside = ((at >= 0) & (at <= (counts - 1)[:, None, None])) | whole[:, None, None]
 
     def one(plane: Array) -> Array:
         return map_coordinates(plane, list(jnp.asarray(at, values.dtype)), order=1, mode=move.mode)
 
-    return jax.vmap(jax.vmap(one, -1, -1))(values)
+    return jax.vmap(jax.vmap(one, -1, -1))(values), inside.all(0)
 
 
 def _grid(sizes: Sequence[int]) -> np.ndarray:

@@ -127,9 +127,10 @@ def answers(names: Sequence[str], maps: Maps, x: jax.Array) -> Markup:
     lead = (
         "Distances relative to the map itself. Moves along: from the map moved as the image was, 0% for an "
         "equivariant layer. Stays: from the map of the image at rest, 0% for an invariant one. What is "
-        "shifted out on the right comes back on the left, which padding by zeros does not follow; turning "
-        "and mirroring count what lies within the circle that fits the image. A mirror at 0 degrees is level "
-        "and swaps top and bottom; one at 90 is upright and swaps left and right."
+        "shifted out on the right comes back on the left, which padding by zeros does not follow. What moves "
+        "in from beyond the edge of a map does not count, nor, of turning and mirroring, what lies outside "
+        "of the circle that fits the image. A mirror at 0 degrees is level and swaps top and bottom; one at "
+        "90 is upright and swaps left and right."
     )
     return page.section("Equivariance and invariance", page.note(lead), *parts)
 
