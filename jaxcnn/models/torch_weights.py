@@ -99,8 +99,9 @@ def load(
     *,
     new_head: bool = False,
     sum_colours: bool = False,
+    called: str = "the state dictionary",
 ) -> Loaded:
-    """:func:`load_torch`, and what it changed."""
+    """:func:`load_torch`, and what it changed; ``called`` is what errors call a source that is no file."""
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
     leaves = _leaves(variables)
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
@@ -134,7 +135,7 @@ def load(
                 f"misshapen {key}: {tuple(state[key].shape)} there, {expected} expected (our {path})"
             )
     wrong += [f"left over {key}{_near(key, missing)}" for key in state if key in left_over]
-    what = "the state dictionary" if isinstance(source, Mapping) else source
+    what = called if isinstance(source, Mapping) else source
     if wrong:
         more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
         raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
@@ -178,6 +179,8 @@ def save_torch(
         raise UserError(f"{path}: expected a name that ends in .safetensors")
     if not Path(path).absolute().parent.is_dir():
         raise UserError(f"{path}: its folder does not exist; make it or name another")
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder; name a file")
     save_file(torch_state(variables, name, layout=layout), path, metadata={"format": "pt"})
 
 

@@ -255,6 +255,10 @@ def test_what_cannot_be_saved_or_filled_says_so(tmp_path):
     model, variables = ones()
     with pytest.raises(UserError, match="its folder does not exist"):
         models.save_torch(variables, tmp_path / "none" / "w.safetensors", model)
+    (tmp_path / "w.safetensors").mkdir()
+    with pytest.raises(UserError, match="is a folder; name a file"):
+        models.save_torch(variables, tmp_path / "w.safetensors", model)
+    (tmp_path / "w.safetensors").rmdir()
     for call in (
         lambda: models.save_torch({"batch_stats": {}}, tmp_path / "w.safetensors", model),
         lambda: models.load_torch({"batch_stats": {}}, {}, model),
