@@ -64,6 +64,8 @@ def main(words: list[str]) -> int:
             "write one of --models=PATTERN, --model=NAME, --compare=NAME,NAME and --op=conv; see --help"
         )
 
+    _reject_spare()
+
     from jaxcnn.analysis import describing  # after the flags: it brings JAX
 
     if chosen.html and not chosen.model:
@@ -86,6 +88,19 @@ def main(words: list[str]) -> int:
         describing.write_page(chosen.html, chosen.model, _example(sizes), chosen.num_classes)
         print(f"\nwrote {chosen.html}")
     return 0
+
+
+LAYER = ("kernel", "features", "strides", "padding", "dilation", "groups")  # flags of --op alone
+
+
+def _reject_spare() -> None:
+    """Raise when a flag is given that says nothing of what is described."""
+    chosen = flags.FLAGS
+    spare = ("num_classes",) if chosen.op else ("input", *LAYER) if chosen.models else LAYER
+    kind = "op" if chosen.op else "models" if chosen.models else "model" if chosen.model else "compare"
+    for name in spare:
+        if chosen[name].present:
+            raise UserError(f"--{name} says nothing of --{kind}; leave it out, see --help")
 
 
 def _example(sizes: tuple[int, ...]) -> "np.ndarray":

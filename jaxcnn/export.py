@@ -50,6 +50,10 @@ def main(words: list[str]) -> int:
     out = Path(chosen.out or Path(words[0]) / f"model.{chosen.format}").expanduser()
     if not out.parent.is_dir():
         raise UserError(f"--out={out}: there is no folder {out.parent}; make it first")
+    if out.is_dir():
+        raise UserError(f"--out={out} is a folder; name a file, e.g. {out / f'model.{chosen.format}'}")
+    if chosen.format == "safetensors" and out.suffix != ".safetensors":
+        raise UserError(f"--out={out}: expected a name that ends in .safetensors")
 
     from jaxcnn import models  # after the checks: it brings JAX
     from jaxcnn.engine.job import TrainedRun

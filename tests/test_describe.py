@@ -54,6 +54,12 @@ def test_it_lists_networks_with_their_parameters():
             ("--op=conv", "--input=1,8,8,2", "--html=page.html"),
             "--html writes the page of one network: name it with --model",
         ),
+        (("--model=lenet5", "--groups=2"), "--groups says nothing of --model; leave it out, see --help"),
+        (("--models=lenet*", "--input=8,8,1"), "--input says nothing of --models; leave it out, see --help"),
+        (
+            ("--op=conv", "--input=1,8,8,2", "--num_classes=3"),
+            "--num_classes says nothing of --op; leave it out, see --help",
+        ),
         (("--op=conv",), "--input='': expected whole numbers above 0 with commas between, e.g. 32,32,3"),
     ],
 )

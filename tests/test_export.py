@@ -118,6 +118,14 @@ def test_torch_computes_with_the_weights(run, tmp_path):
         ([".", "--format=safetensors", "--layout=tim"], "--layout=tim: no such layout; did you mean timm?"),
         ([".", "--format=stablehlo", "--layout=timm"], "only --format=safetensors has a layout"),
         ([".", "--format=stablehlo", "--out=nowhere/x"], "there is no folder nowhere"),
+        (
+            [".", "--format=stablehlo", "--out=tests"],
+            "--out=tests is a folder; name a file, e.g. tests/model.st",
+        ),
+        (
+            [".", "--format=safetensors", "--out=w.bin"],
+            "--out=w.bin: expected a name that ends in .safetensors",
+        ),
         ([".", "--format=stablehlo"], ". is no run folder"),
     ],
 )

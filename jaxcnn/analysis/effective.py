@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 
@@ -19,7 +20,8 @@ def effective_fields(
     channels by p's.
 
     Args:
-      fn: from images to maps (n, *out, features) by name.
+      fn: from images to maps (n, *out, features) by name; what a ``jax.tree_util.Partial`` holds, such as
+        weights, is no part of the compiled program.
       x: images.
       seed: of the directions.
 
@@ -38,17 +40,17 @@ def effective_fields(
     """
 
     @jax.jit
-    def gradient(x: Array, directions: Mapping[str, Array]) -> Array:
+    def gradient(call: Any, x: Array, directions: Mapping[str, Array]) -> Array:
         def middles(x: Array) -> Array:
             total: Any = 0.0
-            for name, y in fn(x).items():
+            for name, y in call(x).items():
                 middle = y[(slice(None), *(size // 2 for size in y.shape[1:-1]))]
                 total = total + (middle * directions[name]).sum()
             return total
 
         return jax.grad(middles)(x)
 
-    shapes = jax.eval_shape(fn, x)
+    call, shapes = as_argument(fn), jax.eval_shape(fn, x)
     nothing = {
         name: jnp.zeros((shape.shape[0], shape.shape[-1]), shape.dtype) for name, shape in shapes.items()
     }
@@ -56,7 +58,7 @@ def effective_fields(
     for i, name in enumerate(shapes):
         key = jax.random.fold_in(jax.random.key(seed), i)
         direction = jax.random.normal(key, nothing[name].shape, nothing[name].dtype)
-        found = np.asarray(gradient(x, {**nothing, name: direction}), np.float64)
+        found = np.asarray(gradient(call, x, {**nothing, name: direction}), np.float64)
         fields[name] = np.sqrt((found**2).sum(-1).mean(0))
     return fields
 
@@ -79,3 +81,11 @@ def extent(field: np.ndarray, share: float = 0.95) -> int:
         if part.sum() >= share:
             return 2 * reach + 1
     return max(field.shape)
+
+
+def as_argument(fn: Callable[..., Any]) -> Partial:
+    """A function as an argument of a compiled one, the arrays of a ``Partial`` its leaves.
+
+    Large weights would else be constants of the program, which XLA folds for minutes.
+    """
+    return fn if isinstance(fn, Partial) else Partial(fn)

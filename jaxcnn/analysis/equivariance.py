@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from jaxcnn.analysis.effective import as_argument
 from jaxcnn.analysis.tracing import Output, trace
 
 
@@ -107,13 +109,15 @@ def equivariance(
     of that place comes from. An output without positions does not move: both errors are the same.
 
     Args:
-      fn: from images (n, h, w, c) to an array, or to a mapping from names to arrays (n, …, c).
+      fn: from images (n, h, w, c) to an array, or to a mapping from names to arrays (n, …, c); what a
+        ``jax.tree_util.Partial`` holds, such as weights, is no part of the compiled program.
       x: images.
       moves: what is done to them.
 
     Returns:
-      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Rotation and
-      Mirror count what is within the circle that fits the image.
+      For each move, for each output (``""`` when there is one array) its :class:`Errors`. Moving along is
+      counted where the content comes from within the map, and of Rotation and Mirror within the circle that
+      fits the image.
 
     Example:
       A circular convolution moves with every shift; with a stride, only with multiples of it.
@@ -130,17 +134,17 @@ def equivariance(
     equivalence, CVPR 2015; Zhang, Making convolutional networks shift-invariant again, ICML 2019.
     """
 
-    def named(x: Array) -> dict[str, Array]:
+    def named(fn: Callable[[Array], Any], x: Array) -> dict[str, Array]:
         outputs = fn(x)
         return dict(outputs) if isinstance(outputs, Mapping) else {"": outputs}
 
-    run = jax.jit(named)
+    run = partial(jax.jit(named), as_argument(fn))
     still = run(x)
-    read = trace(named, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs
+    read = trace(partial(named, fn), jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs
     fields = dict(zip(sorted(still), read, strict=True))  # the leaves of a dictionary come sorted
     results = []
     for move in moves:
-        moved = run(_moved(x, move, _grid(x.shape[1:3]), x.shape))
+        moved = run(_moved(x, move, _grid(x.shape[1:3]), x.shape)[0])
         results.append(
             {name: _errors(still[name], moved[name], fields[name], move, x.shape) for name in still}
         )
@@ -157,24 +161,36 @@ def _errors(still: Array, moved: Array, output: Output, move: Move, shape: tuple
         for field, count in zip((rows, columns), still.shape[1:3], strict=True)
     ]
     points = np.stack(np.meshgrid(*places, indexing="ij"))
-    expected = _moved(still, move, points, shape)
-    counted = _within(points, shape)[None, ..., None] if isinstance(move, Rotation | Mirror) else np.ones(1)
-    return Errors(_relative(moved, expected, counted), stays)
+    expected, counted = _moved(still, move, points, shape)
+    if isinstance(move, Rotation | Mirror):
+        counted &= _within(points, shape)
+    if not counted.any():  # a map so small that it cannot show a move
+        return Errors(stays, stays)
+    return Errors(_relative(moved, expected, counted[None, ..., None]), stays)
 
 
-def _moved(values: Array, move: Move, points: np.ndarray, shape: tuple[int, ...]) -> Array:
-    """Maps (n, h, w, c) whose pixels sit at ``points`` (2, h, w) of an image of some shape, moved with it."""
-    centre = (np.array(shape[1:3]) - 1) / 2
-    sources = move.sources(points, centre)
+def _moved(values: Array, move: Move, points: np.ndarray, shape: tuple[int, ...]) -> tuple[Array, np.ndarray]:
+    """Maps (n, h, w, c) whose pixels sit at ``points`` (2, h, w) of an image of some shape, moved with it.
+
+    And at which of the points (h, w) the content comes from within the map, which may hold less than the
+    image, as behind a convolution without padding.
+    """
+    sizes, counts = np.array(shape[1:3]), np.array(points.shape[1:])
+    sources = move.sources(points, (sizes - 1) / 2)
     step = np.array([points[0, -1, 0] - points[0, 0, 0], points[1, 0, -1] - points[1, 0, 0]])
-    step = step / np.maximum(np.array(points.shape[1:]) - 1, 1)
-    at = (sources - points[:, :1, :1]) / np.where(step == 0, 1, step)[:, None, None]
-    at = np.round(at, 6)  # whole pixels stay whole
+    step = step / np.maximum(counts - 1, 1)
+    away = np.round(sources - points[:, :1, :1], 6)  # whole pixels stay whole
+    whole = np.zeros(2, bool)  # the axes that a map goes around as the image does
+    if move.mode == "wrap":
+        whole = np.isclose(counts * step, sizes)
+        away = np.where(whole[:, None, None], away, away % sizes[:, None, None])
+    at = np.round(away / np.where(step == 0, 1, step)[:, None, None], 6)
+    inside = ((at >= 0) & (at <= (counts - 1)[:, None, None])) | whole[:, None, None]
 
     def one(plane: Array) -> Array:
         return map_coordinates(plane, list(jnp.asarray(at, values.dtype)), order=1, mode=move.mode)
 
-    return jax.vmap(jax.vmap(one, -1, -1))(values)
+    return jax.vmap(jax.vmap(one, -1, -1))(values), inside.all(0)
 
 
 def _grid(sizes: Sequence[int]) -> np.ndarray:

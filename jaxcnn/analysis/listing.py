@@ -68,9 +68,13 @@ def remarks(found: Trace) -> list[str]:
         if layer.unread:
             name = f"{layer.name} ({layer.operation})"
             lines.append(f"{name} never reads {layer.unread:,} of its {layer.pixels:,} pixels")
+    unknown: dict[str, list[str]] = {}
     for layer in found.layers:
         if layer.unknown:
-            lines.append(f"{layer.name}: not all is known: {', '.join(layer.unknown)}")
+            unknown.setdefault(", ".join(layer.unknown), []).append(layer.name)
+    for reason, names in unknown.items():
+        more = f" and {len(names) - 1} more rows" if len(names) > 1 else ""
+        lines.append(f"{names[0]}{more}: not all is known: {reason}")
     if any(not field.regular for layer in found.layers for field in _spatial(layer, found)):
         lines.append("* some outputs see more or less, e.g. at a border that padding continues")
     if found.unused:

@@ -1,17 +1,18 @@
 """The page of a network: its layers, what they see of an example, how they answer when it moves."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from itertools import islice
 from typing import Any
 
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxcnn.analysis import figures, listing, page, pictures
 from jaxcnn.analysis.effective import effective_fields, extent
-from jaxcnn.analysis.equivariance import Errors, Mirror, Rotation, Shift, equivariance
+from jaxcnn.analysis.equivariance import Errors, Mirror, Move, Rotation, Shift, equivariance
 from jaxcnn.analysis.layers import layer_table, stages
 from jaxcnn.analysis.page import Markup, element
 from jaxcnn.analysis.tracing import Output, Trace, trace
@@ -44,7 +45,7 @@ def write(
     figures.check_installed()
     x = jnp.asarray(image, jnp.float32)[None] / 127.5 - 1
     names, given = stages(model, variables, x, MAPS)
-    maps = partial(given, variables)
+    maps = Partial(given, variables)
     body = []
     if names:
         outputs = dict(zip(sorted(names), trace(maps, x).outputs, strict=True))  # as JAX sorts dictionaries
@@ -111,9 +112,10 @@ def answers(names: Sequence[str], maps: Maps, x: jax.Array) -> Markup:
     steps = sorted(
         {step for step in (0, 1, 2, 3, 4, 6, 8) if step < width} | {width * i // 8 for i in range(9)}
     )
-    shifted = equivariance(maps, x, [Shift(0, step) for step in steps])
-    turned = equivariance(maps, x, [Rotation(angle) for angle in ANGLES])
-    mirrored = equivariance(maps, x, [Mirror(angle) for angle in LINES])
+    turns, mirrors = map(Rotation, ANGLES), map(Mirror, LINES)
+    moves: list[Move] = [*(Shift(0, step) for step in steps), *turns, *mirrors]
+    moved = iter(equivariance(maps, x, moves))  # together, for one program
+    shifted, turned, mirrored = (list(islice(moved, len(each))) for each in (steps, ANGLES, LINES))
     parts = []
     for name in names:
         drawings = [
@@ -125,9 +127,10 @@ def answers(names: Sequence[str], maps: Maps, x: jax.Array) -> Markup:
     lead = (
         "Distances relative to the map itself. Moves along: from the map moved as the image was, 0% for an "
         "equivariant layer. Stays: from the map of the image at rest, 0% for an invariant one. What is "
-        "shifted out on the right comes back on the left, which padding by zeros does not follow; turning "
-        "and mirroring count what lies within the circle that fits the image. A mirror at 0 degrees is level "
-        "and swaps top and bottom; one at 90 is upright and swaps left and right."
+        "shifted out on the right comes back on the left, which padding by zeros does not follow. What moves "
+        "in from beyond the edge of a map does not count, nor, of turning and mirroring, what lies outside "
+        "of the circle that fits the image. A mirror at 0 degrees is level and swaps top and bottom; one at "
+        "90 is upright and swaps left and right."
     )
     return page.section("Equivariance and invariance", page.note(lead), *parts)
 

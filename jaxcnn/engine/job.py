@@ -183,7 +183,9 @@ class Job:
         if source.is_dir():
             run = TrainedRun(source)
             source = models.torch_state(run.variables, run.model, layout="jaxcnn")
-        return models.torch_weights.load(variables, source, self.model, new_head=True, sum_colours=True)
+        return models.torch_weights.load(
+            variables, source, self.model, new_head=True, sum_colours=True, called=self.config.init_from
+        )
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, whole on every device."""

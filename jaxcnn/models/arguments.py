@@ -94,6 +94,29 @@ def factor(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value}: expected a number above 0, e.g. 0.5")
 
 
+def within(least: float, most: float, expected: str) -> Callable[[str, Any], None]:
+    """What refuses all but numbers from ``least`` to ``most``.
+
+    >>> within(0, 1, "a number from 0 to 1")("momentum", 7)
+    Traceback (most recent call last):
+    ValueError: momentum=7: expected a number from 0 to 1
+    """
+
+    def refuse(name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
+            raise TypeError(f"{name}={value!r}: expected {expected}")
+        if not least <= value <= most:
+            raise ValueError(f"{name}={value}: expected {expected}")
+
+    return refuse
+
+
+def listed(name: str, values: Any) -> None:
+    """Refuse what is no list."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"{name}={values!r}: expected a list")
+
+
 COMMON: dict[str, Callable[[str, Any], Any]] = {
     "num_classes": whole,
     "width": factor,
@@ -105,6 +128,8 @@ COMMON: dict[str, Callable[[str, Any], Any]] = {
     "dropout": rate,
     "drop_path": rate,
     "zero_init": flag,
+    "epsilon": within(1e-30, 1.0, "a number above 0, e.g. 1e-5"),
+    "momentum": within(0.0, 1.0, "a number from 0 to 1"),
 }
 """The arguments that mean the same in every family, each with what refuses a wrong one."""
 

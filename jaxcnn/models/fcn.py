@@ -12,7 +12,7 @@ from jaxcnn.models import arguments
 from jaxcnn.models.registry import register
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.torch_names import Layout, Rule
-from jaxcnn.nn import heads
+from jaxcnn.nn import choices, heads
 from jaxcnn.nn.choices import Choice
 
 TORCH_NAMES = {
@@ -72,6 +72,8 @@ class FCN(ResNet, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.head, str):
+            choices.one_of("head", self.head, ("dense", "fcn"))
         arguments.flag("aux_logits", self.aux_logits)
         if self.aux_logits and len(self.plan()[0]) < 2:
             raise ValueError(f"aux_logits=True: expected two stages or more, not stages={self.stages!r}")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flax.linen as linen
@@ -100,11 +101,17 @@ class MatchedMLP(Network):
 
     @linen.nowrap
     def forward(self, x: jax.Array, train: bool) -> jax.Array:
-        image = jax.ShapeDtypeStruct((1, *x.shape[1:]), jnp.float32)
-        shapes = jax.eval_shape(self._other().init, jax.random.key(0), image)["params"]
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+        with ThreadPoolExecutor(1) as aside:  # else who intercepts our modules would meet the other's
+            parameters = aside.submit(self._parameters, x.shape[1:]).result()
         units = matched_units(parameters, math.prod(x.shape[1:]), self.layers, self.num_classes)
         return perceptron(self, x, (units,) * self.layers, train)
+
+    @linen.nowrap
+    def _parameters(self, shape: Sequence[int]) -> int:
+        """Of the other network, for images of a shape (*spatial, c)."""
+        image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        shapes = jax.eval_shape(self._other().init, jax.random.key(0), image)["params"]
+        return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
     @linen.nowrap
     def _other(self) -> linen.Module:

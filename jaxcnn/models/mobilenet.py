@@ -76,6 +76,7 @@ class MobileNetV2(MobileNetwork, kw_only=True):
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        arguments.listed("setting", self.setting)
         for i, stage in enumerate(self.setting):
             arguments.wholes(f"setting[{i}]", stage)
             if len(stage) != 4:

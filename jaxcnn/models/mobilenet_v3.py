@@ -122,6 +122,7 @@ class MobileNetV3(MobileNetwork, kw_only=True):
     def __post_init__(self) -> None:
         arguments.whole("hidden", self.hidden)
         choices.activation(self.early_activation)
+        arguments.listed("stages", self.stages)
         for i, blocks in enumerate(self.stages):
             arguments.rows(f"stages[{i}]", blocks, Block)
         super().__post_init__()

@@ -99,8 +99,9 @@ def load(
     *,
     new_head: bool = False,
     sum_colours: bool = False,
+    called: str = "the state dictionary",
 ) -> Loaded:
-    """:func:`load_torch`, and what it changed."""
+    """:func:`load_torch`, and what it changed; ``called`` is what errors call a source that is no file."""
     state = dict(source) if isinstance(source, Mapping) else read(Path(source))
     leaves = _leaves(variables)
     state = {_bare(key): value for key, value in state.items() if not key.endswith(COUNTER)}
@@ -119,7 +120,9 @@ def load(
             wrong.append(f"missing {key} (our {path}){_near(key, left_over)}")
             continue
         expected = lies.shape_there(shape)
-        if tuple(state[key].shape) == expected:
+        if not hasattr(state[key], "shape"):
+            wrong.append(f"no array {key}: {type(state[key]).__name__} there (our {path})")
+        elif tuple(state[key].shape) == expected:
             found[leaf] = jnp.asarray(lies.here(_array(state[key]), shape), dtype=leaves[leaf].dtype)
         elif sum_colours and _is_coloured(shape, tuple(state[key].shape), lies):
             coloured = lies.here(_array(state[key]), (*shape[:-2], RGB, shape[-1]))
@@ -132,7 +135,7 @@ def load(
                 f"misshapen {key}: {tuple(state[key].shape)} there, {expected} expected (our {path})"
             )
     wrong += [f"left over {key}{_near(key, missing)}" for key in state if key in left_over]
-    what = "the state dictionary" if isinstance(source, Mapping) else source
+    what = called if isinstance(source, Mapping) else source
     if wrong:
         more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
         raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
@@ -176,6 +179,8 @@ def save_torch(
         raise UserError(f"{path}: expected a name that ends in .safetensors")
     if not Path(path).absolute().parent.is_dir():
         raise UserError(f"{path}: its folder does not exist; make it or name another")
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder; name a file")
     save_file(torch_state(variables, name, layout=layout), path, metadata={"format": "pt"})
 
 
@@ -200,7 +205,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no one kind for a file that it does not understand
-        raise UserError(f"{path}: torch reads no weights in it: {str(error).splitlines()[0]}") from error
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{path}: torch reads no weights in it: {said}") from error
     for key in WRAPPINGS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]

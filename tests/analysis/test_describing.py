@@ -52,6 +52,14 @@ def test_words_are_places_whose_vectors_see_them_alone():
     assert "not all is known" not in text
 
 
+def test_what_is_not_known_is_said_once_for_each_reason():
+    """A deformable layer and all behind it."""
+    text = describing.network("resnet8(num_filters=2, conv='deform')", (12, 12, 3))
+    said = [line for line in text.splitlines() if "not all is known" in line]
+    assert len(said) == 1
+    assert re.fullmatch(r"stem/conv and \d+ more rows: not all is known: gather where data says", said[0])
+
+
 def test_two_networks_side_by_side():
     text = describing.networks("lenet5(num_classes=3), resnet8(num_filters=4)", (32, 32, 1))
     lines = text.splitlines()

@@ -2,12 +2,16 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from jax.tree_util import Partial
 
 from jaxcnn import ops
 from jaxcnn.analysis import trace
 from jaxcnn.analysis.effective import effective_fields, extent
+from jaxcnn.analysis.equivariance import Shift, equivariance
 
 
 def blurs(count):
@@ -60,3 +64,16 @@ def test_extent_of_a_gaussian():
     field = np.exp(-(places[:, None] ** 2 + places**2) / (2 * sigma**2))
     a = next(a for a in np.arange(1, 40, 0.01) if math.erf(a / sigma) ** 2 >= 0.95)
     assert abs(extent(field) - 2 * a) <= 2
+
+
+@pytest.mark.parametrize("measure", [effective_fields, lambda fn, x: equivariance(fn, x, [Shift(0, 1)])])
+def test_weights_in_a_partial_are_arguments_of_the_program(measure):
+    """As constants of it those of a large network would be folded for a minute."""
+    traced = []
+
+    def maps(kernel, x):
+        traced.append(isinstance(kernel, jax.core.Tracer))
+        return {"y": ops.conv(x, kernel)}
+
+    measure(Partial(maps, jnp.ones((3, 3, 1, 2))), jnp.ones((1, 6, 6, 1)))
+    assert any(traced)

@@ -92,6 +92,24 @@ def test_even_windows_are_compared_where_they_are():
         assert errors[""].equivariance < 1e-5
 
 
+def test_what_comes_from_beyond_a_smaller_map_does_not_count():
+    """Without padding nothing but places is lost: a convolution commutes with every shift, and with turns."""
+    weights = sum(jnp.rot90(kernel(5, 5, 3, 2), k) for k in range(4))
+    moves = [Shift(0, by) for by in (1, 3, 11, 12)] + [Shift(-4, 2), Rotation(90), Rotation(180)]
+    for errors in equivariance(lambda x: ops.conv(x, weights, padding="VALID"), X, moves):
+        assert errors[""].equivariance < 1e-5
+    # three places, three pixels apart
+    for errors in equivariance(
+        lambda x: ops.conv(x, weights, strides=3, padding="VALID"), X, [Shift(0, 3), Shift(0, 12)]
+    ):
+        assert errors[""].equivariance < 1e-5
+
+
+def test_a_map_of_one_place_cannot_show_a_shift():
+    (errors,) = equivariance(lambda x: ops.conv(x, kernel(12, 12, 3, 2), padding="VALID"), X, [Shift(0, 3)])
+    assert errors[""].equivariance == errors[""].invariance > 0.5
+
+
 def test_maps_by_name():
     module = models.create("resnet8(num_filters=4)")
     shapes = jax.eval_shape(module.init, jax.random.key(0), X)

@@ -191,6 +191,8 @@ def test_a_run_starts_from_a_run_and_resumes_without_it_to_the_last_bit(data_dir
     train(data_dir, f"--workdir={first}")
     options = ["--freeze=stem", "--layer_decay=0.5", "--save_every=0.13", "--batch_size=64"]
     options += [f"--workdir={second}", f"--init_from={first}"]
+    wider = train(data_dir, *options, "--model=resnet8(num_filters=8)", check=False).stderr
+    assert wider.startswith(f"error: {first} does not fit CifarResNet:\n")
     assert f"starts from {first}\n" in train(data_dir, *options).stdout
     result = (second / "result.json").read_text()
     shutil.rmtree(second / "checkpoints" / "6")

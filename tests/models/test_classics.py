@@ -1,11 +1,14 @@
 """LeNet-5 as it was, AlexNet, VGG, All-CNN-C and the perceptron that matches a network."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcnn import models
+from jaxcnn.engine import finetune
 from jaxcnn.models.lenet import TABLE
 from tests.models import family
 
@@ -137,6 +140,16 @@ def test_the_match_is_a_network_of_its_own():
     variables = jax.eval_shape(model.init, family.KEY, family.spec((1, 8, 8, 1)))
     assert set(variables) == {"params"}
     assert set(variables["params"]) == {"dense1", "head"}
+
+
+def test_who_intercepts_modules_does_not_meet_the_match():
+    model, x = models.create("mlp_matched", num_classes=3), jnp.ones((1, 8, 8, 1))
+    assert finetune.layers(model, (8, 8, 1)) == ("dense1", "head")
+    variables = jax.eval_shape(model.init, family.KEY, x)
+    apply = functools.partial(model.apply, intermediates="*")
+    assert set(jax.eval_shape(apply, variables, x)[1]) == {"dense1", "dropout1", "head"}
+    with pytest.raises(ValueError, match="mask, at dense1: a dense layer over a flattened map"):
+        jax.eval_shape(lambda v: model.apply(v, x, mask=np.ones((1, 8, 8), bool)), variables)
 
 
 SMALL = {

@@ -130,6 +130,8 @@ def test_depth_multiplies_blocks_rounded_up():
             "expected 5 numbers: of the stem, of each of the 3 stages",
         ),
         ("shufflenet_v2(num_filters=[8, 16, 31, 32, 9])", "expected even numbers for the stages"),
+        ("mobilenet_v2(setting=3)", "setting=3: expected a list"),
+        ("mobilenet_v3(stages=3)", "stages=3: expected a list"),
         ("mobilenet_v1(width=0)", "width=0: expected a number above 0"),
     ],
 )

@@ -173,6 +173,10 @@ def test_one_set_of_parameters_fits_every_size(text):
         ("resnet18(stem='photo')", "stem='photo' is unknown"),
         ("resnet(stages=0)", "stages[0]=0: expected 1 or more"),
         ("resnet(block='basic', groups=2)", "groups=2, width_per_group=64: basic blocks have neither"),
+        ("resnet18(epsilon='a')", "epsilon='a': expected a number above 0, e.g. 1e-5"),
+        ("resnet18(epsilon=-1)", "epsilon=-1: expected a number above 0, e.g. 1e-5"),
+        ("resnet18(momentum=7)", "momentum=7: expected a number from 0 to 1"),
+        ("fcn_resnet50(head='pooled')", "head='pooled' is unknown; known: dense, fcn"),
         ("resnet_cifar(depth=22, block='bottleneck')", "depth=22: expected 9n + 2, e.g. 11, 29, 164"),
     ],
 )

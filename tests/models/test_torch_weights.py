@@ -237,10 +237,28 @@ def test_pickles_that_would_run_code_are_refused(tmp_path):
         models.load_torch({}, tmp_path / "w.pth", SMALL)
 
 
+def test_what_is_no_array_in_a_state_dictionary_is_listed():
+    model, variables = ones()
+    state = models.torch_state(variables, model) | {"conv1.weight": 3}
+    with pytest.raises(UserError, match=r"no array conv1\.weight: int there \(our stem/conv/kernel\)"):
+        models.load_torch(variables, state, model)
+
+
+def test_files_that_torch_cannot_read_say_why(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "w.pth").write_text("junk\n")
+    with pytest.raises(UserError, match=r"torch reads no weights in it: [A-Z]\w+Error: "):
+        models.load_torch({}, tmp_path / "w.pth", SMALL)
+
+
 def test_what_cannot_be_saved_or_filled_says_so(tmp_path):
     model, variables = ones()
     with pytest.raises(UserError, match="its folder does not exist"):
         models.save_torch(variables, tmp_path / "none" / "w.safetensors", model)
+    (tmp_path / "w.safetensors").mkdir()
+    with pytest.raises(UserError, match="is a folder; name a file"):
+        models.save_torch(variables, tmp_path / "w.safetensors", model)
+    (tmp_path / "w.safetensors").rmdir()
     for call in (
         lambda: models.save_torch({"batch_stats": {}}, tmp_path / "w.safetensors", model),
         lambda: models.load_torch({"batch_stats": {}}, {}, model),
