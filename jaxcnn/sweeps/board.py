@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from jaxcnn.engine.progress import duration
 from jaxcnn.sweeps.folder import SweepFolder
@@ -93,17 +94,18 @@ class Board:
             box=None,
             padding=(0, 2, 0, 0),
         )
-        for column in ("candidate", "", *self._settings.objectives(), "values"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        for column in ("candidate", "", *self._settings.objectives()):
+            table.add_column(column, no_wrap=True)
+        table.add_column("values")  # what a narrow terminal cuts
         objectives = len(self._settings.objectives())
         for trial in best(self._settings.objectives(), trials)[:ROWS]:
-            numbers = [f"{value:.5g}" for value in trial.values]
-            table.add_row(str(trial.number), "best", *numbers, words(trial.params))
+            numbers = map(_number, trial.values)
+            table.add_row(str(trial.number), "best", *numbers, _cut(trial.params))
         for trial in [t for t in trials if t.state == TrialState.RUNNING][:ROWS]:
             reached = trial.last_step
             now = f"{trial.intermediate_values[reached]:.5g}" if reached is not None else ""
             where = f"{reached or 0}%"
-            table.add_row(str(trial.number), where, now, *[""] * (objectives - 1), words(trial.params))
+            table.add_row(str(trial.number), where, now, *[""] * (objectives - 1), _cut(trial.params))
         return table
 
 
@@ -125,7 +127,17 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 def objectives(settings: Settings, trial: FrozenTrial) -> str:
     """A candidate's objectives, by name."""
     pairs = zip(settings.objectives(), trial.values, strict=True)
-    return ", ".join(f"{name} {value:.5g}" for name, value in pairs)
+    return ", ".join(f"{name} {_number(value)}" for name, value in pairs)
+
+
+def _number(value: float) -> str:
+    """An objective as people read it: counts whole, all else to five digits."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.5g}"
+
+
+def _cut(values: dict[str, Any]) -> Text:
+    """Parameters in a line, as much of it as there is room for."""
+    return Text(words(values), no_wrap=True, overflow="ellipsis")
 
 
 def words(values: dict[str, Any]) -> str:

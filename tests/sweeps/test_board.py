@@ -1,11 +1,12 @@
 """What the parent of a sweep shows."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from jaxcnn.sweeps.board import Board, best
+from jaxcnn.sweeps.board import Board, best, objectives
 
 
 @pytest.fixture
@@ -52,9 +53,31 @@ def test_a_terminal_shows_the_best_and_the_running(folder, study):
     assert "FAILED: the loss is nan" in shown
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_long_values_leave_the_other_columns_whole(folder, open_study, width):
+    models = tuple(f"resnet8(num_filters={n},{' ' * 60}norm='group')" for n in (4, 8))
+    study = open_study(sampler="random", search=("learning_rate=log(1e-3,1)", f"model=choice{models}"))
+    study.complete(study.ask(), [0.98765], {})
+    study.report(study.ask(), 25, 0.25)
+    screen = io.StringIO()
+    with Board(folder, study, Console(file=screen, force_terminal=True, width=width)) as board:
+        board.update(study.trials(), 2)
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", screen.getvalue())
+    head, best_row, running = shown[shown.rindex("1/8") :].splitlines()[1:4]
+    assert re.findall("candidate|val_accuracy", head) == ["candidate", "val_accuracy"]
+    assert re.match(r"0 +best +0\.98765 +learning_rate=.*…", best_row)
+    assert re.match(r"1 +25% +0\.25 +learning_rate=.*…", running)
+
+
 def test_the_best_of_several_objectives_are_those_that_none_beats(open_study):
     study = open_study(objective="val_accuracy,macs", sampler="random")
     for values in ([0.9, 100.0], [0.8, 50.0], [0.8, 60.0], [0.95, 500.0], [0.7, 50.0]):
         study.complete(study.ask(), values, {})
     found = best({"val_accuracy": "max", "macs": "min"}, study.trials())
     assert [trial.number for trial in found] == [3, 0, 1]
+
+
+def test_counts_are_told_whole(open_study):
+    study = open_study(objective="val_accuracy,macs", sampler="random")
+    study.complete(study.ask(), [0.912345, 416_520.0], {})
+    assert objectives(study.settings, study.trials()[0]) == "val_accuracy 0.91234, macs 416,520"
