@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.live import Live
@@ -114,14 +115,18 @@ def best(objectives: Mapping[str, str], trials: Sequence[FrozenTrial]) -> list[F
     signs = [-1.0 if way == "max" else 1.0 for way in objectives.values()]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in complete}
-    if len(signs) > 1:
-        complete = [t for t in complete if not any(_beats(c, costs[t.number]) for c in costs.values())]
-    return sorted(complete, key=lambda trial: (costs[trial.number], trial.number))
+    complete.sort(key=lambda trial: (costs[trial.number], trial.number))
+    return complete if len(signs) == 1 else _front(complete, np.array([costs[t.number] for t in complete]))
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether costs are nowhere higher, and lower somewhere."""
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _front(trials: Sequence[FrozenTrial], costs: np.ndarray) -> list[FrozenTrial]:
+    """Those that none beats, given in the order of their costs: who beats another comes before it."""
+    front: list[int] = []
+    for i, mine in enumerate(costs):
+        theirs = costs[front]
+        if not np.any(np.all(theirs <= mine, axis=1) & np.any(theirs < mine, axis=1)):
+            front.append(i)
+    return [trials[i] for i in front]
 
 
 def objectives(settings: Settings, trial: FrozenTrial) -> str:
