@@ -90,7 +90,7 @@ class Board:
         }
         title = " · ".join(f"{count} {state}" for state, count in counts.items() if count)
         table = Table(
-            title=f"{ended}/{self._size} · {title} · {workers} workers · {self.left(ended)}",
+            title=f"{ended}/{self._size} · {title} · {count_of(workers, 'worker')} · {self.left(ended)}",
             title_justify="left",
             box=None,
             padding=(0, 2, 0, 0),
@@ -138,6 +138,15 @@ def objectives(settings: Settings, trial: FrozenTrial) -> str:
 def _number(value: float) -> str:
     """An objective as people read it: counts whole, all else to five digits."""
     return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.5g}"
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> count_of(1, "worker"), count_of(2, "worker")
+    ('1 worker', '2 workers')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _cut(values: dict[str, Any]) -> Text:
