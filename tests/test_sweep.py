@@ -48,7 +48,7 @@ def finished(tmp_path_factory):
 
 def test_it_says_what_it_found(finished):
     folder, _, done = finished
-    assert "4 candidates, 1 workers" in done.stdout
+    assert "4 candidates, 1 worker\n" in done.stdout
     assert len(re.findall(r"^\d/4 · candidate \d val_accuracy", done.stdout, re.MULTILINE)) == 4
     assert re.search(r"is finished: \d best of 4, candidate \d with val_accuracy", done.stdout)
     assert str(folder / "report.html") in done.stdout

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcnn.analysis.figures import FIRST, INK, MUTED, RULE, SECOND, style, svg
+from jaxcnn.analysis.figures import FIRST, INK, MUTED, PAPER, RULE, SECOND, style, svg
 
 
 class Axis(NamedTuple):
@@ -106,6 +106,7 @@ def parallel(axes_of: Sequence[Axis], rows: Sequence[Sequence[Any]], goodness: S
                 axes.text(
                     i + (-0.03 if last else 0.03), height, axis.text(mark), ha=side, va="center",
                     color=MUTED, fontsize=7.5, zorder=5,
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
                 )  # fmt: skip
             axes.text(i, 1.09, axis.name, ha="center", va="bottom", color=INK, fontsize=8.5)
         table = np.stack(columns, axis=1)
@@ -232,7 +233,7 @@ def _ticks(axes: Any, percent: bool, *, whole: bool = False, x_axis: Axis | None
         axes.set_xticks(range(len(names)), names, fontsize=7.5)
     elif x_axis and x_axis.log:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.xaxis.set_major_formatter(lambda place, _: f"{10**place:.3g}")
+        axes.xaxis.set_major_formatter(lambda place, _: x_axis.text(place))
     elif x_axis:
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.6g}")

@@ -203,7 +203,10 @@ def learning(curves: Sequence[tuple[Sequence[int], Sequence[float], str]], objec
 
 def failures(rows: Sequence[tuple[int, str, str]]) -> Markup:
     """Candidates that failed: number, reason, log."""
-    cells = [(str(number), reason, element("code", log)) for number, reason, log in rows]
+    cells = [
+        (str(number), element("span", reason, class_="prose"), element("code", log))
+        for number, reason, log in rows
+    ]
     caption = "A failed candidate is not judged; the search knows nothing of it."
     return page.section("Failures", page.table(("candidate", "reason", "log"), cells, caption=caption))
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from jaxcnn.engine.progress import duration
 from jaxcnn.sweeps.folder import SweepFolder
@@ -88,22 +90,23 @@ class Board:
         }
         title = " · ".join(f"{count} {state}" for state, count in counts.items() if count)
         table = Table(
-            title=f"{ended}/{self._size} · {title} · {workers} workers · {self.left(ended)}",
+            title=f"{ended}/{self._size} · {title} · {count_of(workers, 'worker')} · {self.left(ended)}",
             title_justify="left",
             box=None,
             padding=(0, 2, 0, 0),
         )
-        for column in ("candidate", "", *self._settings.objectives(), "values"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        for column in ("candidate", "", *self._settings.objectives()):
+            table.add_column(column, no_wrap=True)
+        table.add_column("values")  # what a narrow terminal cuts
         objectives = len(self._settings.objectives())
         for trial in best(self._settings.objectives(), trials)[:ROWS]:
-            numbers = [f"{value:.5g}" for value in trial.values]
-            table.add_row(str(trial.number), "best", *numbers, words(trial.params))
+            numbers = map(_number, trial.values)
+            table.add_row(str(trial.number), "best", *numbers, _cut(trial.params))
         for trial in [t for t in trials if t.state == TrialState.RUNNING][:ROWS]:
             reached = trial.last_step
             now = f"{trial.intermediate_values[reached]:.5g}" if reached is not None else ""
             where = f"{reached or 0}%"
-            table.add_row(str(trial.number), where, now, *[""] * (objectives - 1), words(trial.params))
+            table.add_row(str(trial.number), where, now, *[""] * (objectives - 1), _cut(trial.params))
         return table
 
 
@@ -112,20 +115,43 @@ def best(objectives: Mapping[str, str], trials: Sequence[FrozenTrial]) -> list[F
     signs = [-1.0 if way == "max" else 1.0 for way in objectives.values()]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in complete}
-    if len(signs) > 1:
-        complete = [t for t in complete if not any(_beats(c, costs[t.number]) for c in costs.values())]
-    return sorted(complete, key=lambda trial: (costs[trial.number], trial.number))
+    complete.sort(key=lambda trial: (costs[trial.number], trial.number))
+    return complete if len(signs) == 1 else _front(complete, np.array([costs[t.number] for t in complete]))
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether costs are nowhere higher, and lower somewhere."""
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _front(trials: Sequence[FrozenTrial], costs: np.ndarray) -> list[FrozenTrial]:
+    """Those that none beats, given in the order of their costs: who beats another comes before it."""
+    front: list[int] = []
+    for i, mine in enumerate(costs):
+        theirs = costs[front]
+        if not np.any(np.all(theirs <= mine, axis=1) & np.any(theirs < mine, axis=1)):
+            front.append(i)
+    return [trials[i] for i in front]
 
 
 def objectives(settings: Settings, trial: FrozenTrial) -> str:
     """A candidate's objectives, by name."""
     pairs = zip(settings.objectives(), trial.values, strict=True)
-    return ", ".join(f"{name} {value:.5g}" for name, value in pairs)
+    return ", ".join(f"{name} {_number(value)}" for name, value in pairs)
+
+
+def _number(value: float) -> str:
+    """An objective as people read it: counts whole, all else to five digits."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.5g}"
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> count_of(1, "worker"), count_of(2, "worker")
+    ('1 worker', '2 workers')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _cut(values: dict[str, Any]) -> Text:
+    """Parameters in a line, as much of it as there is room for."""
+    return Text(words(values), no_wrap=True, overflow="ellipsis")
 
 
 def words(values: dict[str, Any]) -> str:

@@ -157,8 +157,8 @@ def _header(folder: SweepFolder, outcome: Outcome, objectives: list[Axis], title
         ("Time of a candidate", f"{duration(sum(seconds) / len(seconds))} on average" if seconds else None),
         ("Database", outcome.storage),
     ]
-    left = settings.trials - sum(state in ("complete", "pruned", "failed") for state in states)
-    warning = f"Not over: {left} of {settings.trials} candidates have not ended." if left > 0 else None
+    left = outcome.size - sum(state in ("complete", "pruned", "failed") for state in states)
+    warning = f"Not over: {left} of {outcome.size} candidates have not ended." if left > 0 else None
     return sweep_page.header(title, str(folder.path), best, facts, warning)
 
 
@@ -188,9 +188,9 @@ def _commands(folder: SweepFolder, outcome: Outcome) -> list[tuple[str, str]]:
         final = cli.command("jaxcnn.train", flags, "--full", f"--workdir={folder.path / 'final'}")
         pairs.append(("Train it on all the data, validation split included", final))
         pairs.append(("Look at its run", cli.command("jaxcnn.report", run)))
-    go_on = cli.command(
-        "jaxcnn.sweep", f"--flagfile={folder.flags}", f"--trials={2 * outcome.settings.trials}"
-    )
-    pairs.append(("Draw as many candidates again", go_on))
+    if outcome.size == outcome.settings.trials:  # else all points of a grid were drawn
+        more = f"--trials={2 * outcome.settings.trials}"
+        again = cli.command("jaxcnn.sweep", f"--flagfile={folder.flags}", more)
+        pairs.append(("Draw as many candidates again", again))
     pairs.append(("Browse the database", f"optuna-dashboard {shlex.quote(outcome.storage)}"))
     return pairs

@@ -61,6 +61,8 @@ class Outcome:
       best: of those that are complete, the best first; for several objectives the Pareto front.
       importance: for each objective, the share of its variance that each parameter explains (fANOVA).
       storage: the database's address, without password.
+      study: its name there.
+      size: candidates in all, once the sweep is over.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Outcome:
     importance: Mapping[str, Mapping[str, float]]
     storage: str
     study: str
+    size: int
 
 
 def read(folder: SweepFolder) -> Outcome:
@@ -82,7 +85,8 @@ def read(folder: SweepFolder) -> Outcome:
     url = folder.storage(settings)
     storage = Storage(url)
     try:
-        trials = Study(storage, folder.study(settings), settings, base).trials()
+        study = Study(storage, folder.study(settings), settings, base)
+        trials = study.trials()
     finally:
         storage.close()
     candidates = tuple(
@@ -97,6 +101,7 @@ def read(folder: SweepFolder) -> Outcome:
         _importance(settings, trials),
         shown(url),
         folder.study(settings),
+        study.size,
     )
 
 

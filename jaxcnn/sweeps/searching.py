@@ -17,7 +17,7 @@ from jaxcnn.sweeps.board import best
 from jaxcnn.sweeps.columns import Rows
 from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.results import Candidate
-from jaxcnn.sweeps.settings import Settings, direction_pairs
+from jaxcnn.sweeps.settings import Settings, check_sampler, direction_pairs
 from jaxcnn.sweeps.space import Parameter, Space
 from jaxcnn.sweeps.storage import quietly
 
@@ -123,6 +123,7 @@ def _search_function(
         if count < 1:
             raise UserError(f"{name}={count}: expected 1 or more")
     objectives = direction_pairs(objective)
+    check_sampler("sampler", sampler, objectives)
     samplers.check_installed(sampler)
     grid = space.grid() if sampler == "grid" else []
     trials = min(trials, len(grid)) if grid else trials

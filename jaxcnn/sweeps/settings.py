@@ -67,15 +67,14 @@ class Settings(Flags):
         super().__post_init__()
         self.space()
         objectives = self.objectives()
-        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("launcher", LAUNCHERS)):
+        check_sampler("--sampler", self.sampler, objectives)
+        for name, known in (("pruner", PRUNERS), ("launcher", LAUNCHERS)):
             if (value := getattr(self, name)) not in known:
                 raise UserError(f"--{name}={value}: {nearest(value, known)}")
         if self.lanes != "auto" and not (self.lanes.isdigit() and int(self.lanes)):
             raise UserError(f"--lanes={self.lanes}: expected auto or a number above 0")
         if self.sampler == "grid":
             self.space().grid()
-        if self.sampler == "cmaes" and len(objectives) > 1:
-            raise UserError("--sampler=cmaes: has one objective; use tpe, gp or nsga2 for several")
         if self.pruner != "none" and len(objectives) > 1:
             raise UserError(f"--pruner={self.pruner}: prunes by one objective; expected none for several")
         if self.pruner != "none" and not objectives.keys() <= REPORTED.keys():
@@ -100,6 +99,14 @@ class Settings(Flags):
             if name not in OBJECTIVES:
                 raise UserError(f"{at}: {name!r} is no objective; {nearest(name, OBJECTIVES)}")
         return found
+
+
+def check_sampler(at: str, name: str, objectives: Mapping[str, str]) -> None:
+    """Raise UserError where there is no such sampler, or it cannot weigh so many objectives."""
+    if name not in SAMPLERS:
+        raise UserError(f"{at}={name}: {nearest(name, SAMPLERS)}")
+    if name == "cmaes" and len(objectives) > 1:
+        raise UserError(f"{at}=cmaes: has one objective; use tpe, gp or nsga2 for several")
 
 
 def direction_pairs(objective: str, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

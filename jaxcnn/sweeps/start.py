@@ -15,7 +15,7 @@ from jaxcnn.errors import UserError
 from jaxcnn.sweeps import launchers, process
 from jaxcnn.sweeps import settings as sweep_settings
 from jaxcnn.sweeps.anchor import anchor
-from jaxcnn.sweeps.board import Board, best, objectives, words
+from jaxcnn.sweeps.board import Board, best, count_of, objectives, words
 from jaxcnn.sweeps.folder import SweepFolder, flagfile, parent_name, worker_name
 from jaxcnn.sweeps.settings import Settings, folder_of
 from jaxcnn.sweeps.storage import Storage, Unreachable
@@ -42,7 +42,8 @@ def start(settings: Settings, base: Config) -> int:
             study = begin(folder, settings, base)
             folder.write(settings, base)
             present.enter_context(folder.presence(parent_name()))
-        print(f"{folder.path}: {study.size} candidates, {launcher.size} workers", flush=True)
+        sizes = count_of(study.size, "candidate"), count_of(launcher.size, "worker")
+        print(f"{folder.path}: {', '.join(sizes)}", flush=True)
         with Board(folder, study) as board:
             whole = Supervisor(folder, study, launcher, board).run()
     return last_words(folder, study) if whole else interrupted(folder)

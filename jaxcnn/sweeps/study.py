@@ -68,7 +68,6 @@ class Study:
         self.stop: Callable[[], bool] = lambda: False
         samplers.check_installed(settings.sampler)
         self._grid = self.space.grid() if settings.sampler == "grid" else []
-        self.size = min(settings.trials, len(self._grid)) if self._grid else settings.trials
         self._distributions = self.space.distributions()
         with storage.exclusive(), quietly():
             self._study = generations.open_study(storage.optuna, name, settings, base)
@@ -78,6 +77,10 @@ class Study:
         self._listener, self._beats = Listener(), 0
         self._looked = -math.inf  # when we looked for candidates whose workers are gone
         self.id = self._study._study_id
+        self.size = settings.trials
+        if self._grid:
+            left = self._untried(trials := self.trials())
+            self.size = min(self.size, len(trials) + len(left))
 
     def trials(self) -> list[FrozenTrial]:
         """Every candidate there is so far, by number; to be read only."""
@@ -106,7 +109,7 @@ class Study:
                 if len(trials) >= self.size:
                     return None
                 if self._grid:
-                    self._study.enqueue_trial(self._grid[len(trials)])
+                    self._study.enqueue_trial(self._untried(trials)[0])
             self._study.sampler = samplers.make_sampler(
                 self.settings.sampler, self.base.seed, len(trials), self.size
             )
@@ -116,6 +119,13 @@ class Study:
             trial.set_user_attr(WORKER, self.worker)
             self._held.add(trial.number)
             return trial
+
+    def _untried(self, trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+        """The points of the grid that nobody has drawn; when it has grown, trials may be no points of it."""
+        names = list(self._distributions)
+        drawn = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
+        taken = {tuple(map(params.get, names)) for params in drawn}
+        return [point for point in self._grid if tuple(map(point.get, names)) not in taken]
 
     def report(self, trial: optuna.Trial, percent: int, value: float) -> bool:
         """Note what a candidate has reached after so much of its steps; True when it should be pruned.

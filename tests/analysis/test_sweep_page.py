@@ -108,6 +108,14 @@ def test_places_are_told_as_people_read_them():
     assert Axis("augment", options=("", "flip")).text(0) == "(none)"
 
 
+def test_long_reasons_are_broken_and_do_not_push_the_log_away():
+    said = str(sweep_page.failures([(3, "the loss is nan " * 9, "trials/0003/log.txt")]))
+    reason = next(attributes for tag, attributes in Checker(said).seen if tag == "span")
+    assert reason["class"] == "prose"
+    style = whole_page().split("<style>")[1].split("</style>")[0]
+    assert "white-space: normal" in style.partition("td .prose {")[2].partition("}")[0]
+
+
 def test_importance_that_cannot_be_told_is_not_left_out_in_silence():
     said = str(sweep_page.importance({}))
     assert "What matters" in said

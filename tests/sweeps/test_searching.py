@@ -77,6 +77,13 @@ def test_several_objectives_give_their_front_first():
         ("seed=int(0,9)", parabola, {}, "expected seeds=3 instead"),
         ("x=uniform(0,1)", parabola, {"objective": "los:min"}, "the function returns loss, twice, no los"),
         ("x=uniform(0,1)", parabola, {"sampler": "grid"}, "has no finite list of values"),
+        ("x=uniform(0,1)", parabola, {"sampler": "tpee"}, "sampler=tpee: did you mean tpe"),
+        (
+            "x=uniform(0,1)",
+            parabola,
+            {"sampler": "cmaes", "objective": "loss,twice"},
+            "sampler=cmaes: has one objective",
+        ),
         ("x=uniform(0,1)", parabola, {"trials": 0}, "trials=0: expected 1 or more"),
         ("x=uniform(0,1)", parabola, {"lanes": 0}, "lanes=0: expected 1 or more"),
         ("x=uniform(0,1)", parabola, {"pruner": "asha"}, "pruner=: is a choice of searches over a Config"),

@@ -277,6 +277,21 @@ def test_another_space_is_refused_or_appended(open_study):
         open_study(search=(wider[0], wider[2]), append=True)
 
 
+def test_a_grid_that_grows_is_tried_whole(open_study):
+    rates = "learning_rate=choice(0.01,0.1)"
+    work_off(open_study(sampler="grid", search=(rates,)))
+    grown = open_study(sampler="grid", search=(rates, "momentum=choice(0,0.9)"), append=True)
+    assert grown.size == 4
+    assert work_off(grown) == [
+        {"learning_rate": 0.01, "momentum": 0.0},
+        {"learning_rate": 0.1, "momentum": 0.0},
+    ]
+    other = (rates, "momentum=choice(0,0.9)", "warmup=choice(0,0.2)")  # where nothing tried lies: it was 0.1
+    last = open_study(sampler="grid", search=other, append=True, trials=20)
+    assert len({tuple(point.values()) for point in work_off(last)}) == 8
+    assert last.over()
+
+
 def test_what_was_running_goes_on_in_the_grown_space(open_study):
     running = open_study(trials=3)
     trial = running.ask()
