@@ -67,8 +67,10 @@ def likely(name: str) -> str:
 
     >>> likely("resnet2O")
     'did you mean resnet32 or resnet20 or resnet?'
+    >>> likely("VGG16")
+    'did you mean vgg16 or vgg19 or vgg13?'
     """
-    close = nearest(name, _BUILDERS)
+    close = nearest(name.lower(), _BUILDERS)
     return close if close.startswith("did") else "python -m jaxcnn.describe --models='*' lists all names"
 
 

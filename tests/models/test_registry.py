@@ -22,6 +22,7 @@ def clean(monkeypatch):
         ("resnet20(num_filter=3)", r"'resnet20' has no argument 'num_filter'; did you mean num_filters"),
         ("resnet20(name='x')", r"'resnet20' has no argument 'name'"),
         ("resnet20(32)", r"write arguments by name"),
+        ("VGG16", r"model 'VGG16' is unknown; did you mean vgg16"),
         ("efficientnet-b0", r"'efficientnet-b0' is unknown; did you mean efficientnet_b0"),
         ("resnet20(num_filters=-3)", r"num_filters=-3: expected 1 or more"),
         ("resnet20(num_filters=0)", r"num_filters=0: expected 1 or more"),
