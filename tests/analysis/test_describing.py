@@ -60,6 +60,16 @@ def test_what_is_not_known_is_said_once_for_each_reason():
     assert re.fullmatch(r"stem/conv and \d+ more rows: not all is known: gather where data says", said[0])
 
 
+def test_a_deformable_convolution_is_one_layer():
+    """Its kernel times its samples, and the convolution that finds the offsets and the mask."""
+    text = describing.network("resnet8(num_filters=2, conv='deform')", (12, 12, 3))
+    (row,) = (line.split() for line in text.splitlines() if "deform conv" in line and line.startswith("stem"))
+    macs = 12 * 12 * 9 * 3 * 2
+    said = f"stem/conv deform conv 12×12×2 54 {macs / 1e3:.2f} k 1.12 KiB ?"
+    assert row == said.split()
+    assert "max pool" not in text
+
+
 def test_two_networks_side_by_side():
     text = describing.networks("lenet5(num_classes=3), resnet8(num_filters=4)", (32, 32, 1))
     lines = text.splitlines()

@@ -20,6 +20,9 @@ WORDS = {
     "reduce_window_sum": "sum pool",
 }
 
+SCOPES = {"deform_conv": "deform conv"}
+"""What functions of this library call the whole of what they do."""
+
 
 def operation(calls: Sequence[Call], heads: Sequence[Call], *, module: bool) -> str:
     """What a layer mainly does.
@@ -30,6 +33,9 @@ def operation(calls: Sequence[Call], heads: Sequence[Call], *, module: bool) -> 
       module: whether a module says so.
     """
     costs = [cost.macs(call) or 0 for call in calls]
+    named = next((SCOPES[word] for word in calls[0].scope if word in SCOPES), None)
+    if named and module:
+        return named
     if max(costs):
         return describe(calls[costs.index(max(costs))])
     chief = (
