@@ -39,9 +39,9 @@ def numbers(model, x, low=0.1):
     return jax.tree.map(lambda leaf: rng.uniform(low, 0.6, leaf.shape).astype(np.float32), shapes)
 
 
-def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None):
+def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None, dtype="float32"):
     """A step of gradient descent on a fixed batch lowers its loss, and leaves every number finite."""
-    model = models.create(text, num_classes=5)
+    model = models.create(text, num_classes=5, dtype=dtype)
     x = jax.random.normal(KEY, shape) if tokens is None else jax.random.randint(KEY, shape, 0, tokens)
     variables = jax.jit(model.init)(KEY, x)
     logits = jax.eval_shape(model.apply, variables, x)
