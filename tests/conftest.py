@@ -11,18 +11,19 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start are many
 
 import jax
-import jaxlib
 import pytest
 from hypothesis import settings
 from jax.experimental.compilation_cache import compilation_cache
+
+from jaxcnn.engine.backend import HASTY
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of thousands of small programs, compiling takes longer than running, and their values are the same; so too
 # in the processes that tests start, but for the few that ask to be compiled AS_FOR_ANYONE.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-if jaxlib.__version__.startswith("0.10."):  # other versions may not know the flag
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+hasty = (f"--{name}={str(value).lower()}" for name, value in HASTY.items())
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *hasty])
 # They share what JAX compiles, those of pytest's other workers too; this one has no such cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     FOLDER = tempfile.TemporaryDirectory(prefix="jaxcnn-tests-")

@@ -14,7 +14,7 @@ from jaxcnn.ops.padding import pad_boundary
 from jaxcnn.ops.sampling import sample
 
 
-@jax.named_scope("deform_conv")  # one layer, whatever it is computed by
+@jax.named_scope("ops.deform_conv")  # one layer, whatever it is computed by
 def deform_conv(
     x: Float[Array, "n *spatial c"],
     kernel: Float[Array, "*taps c_per_group features"],

@@ -2,10 +2,13 @@
 
 import re
 
+import flax.linen as linen
+import jax
 import numpy as np
 import pytest
 
-from jaxcnn.analysis import describing, listing
+from jaxcnn import nn
+from jaxcnn.analysis import describing, listing, trace
 from jaxcnn.errors import UserError
 
 
@@ -68,6 +71,22 @@ def test_a_deformable_convolution_is_one_layer():
     said = f"stem/conv deform conv 12×12×2 54 {macs / 1e3:.2f} k 1.12 KiB ?"
     assert row == said.split()
     assert "max pool" not in text
+
+
+def test_a_module_of_that_name_is_what_it_does():
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            return nn.DeformConv(2, 3, name="deform_conv")(linen.Dense(3, name="ops_deform_conv")(x))
+
+    net, x = Net(), jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
+    found = trace(net.apply, jax.eval_shape(net.init, jax.random.key(0), x), x)
+    operations = {layer.name: layer.operation for layer in found.layers if layer.parameters}
+    assert operations == {
+        "ops_deform_conv": "dense",
+        "deform_conv/offset": "conv 3×3",
+        "deform_conv": "deform conv",
+    }
 
 
 def test_two_networks_side_by_side():

@@ -106,7 +106,6 @@ def test_rows_after_the_resumed_step_and_half_lines_are_dropped(tmp_path):
 def test_logging_does_not_import_torch(tmp_path):
     code = """
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from jaxcnn.engine.run_folder import MetricsLog, RunFolder
 MetricsLog(RunFolder(Path(sys.argv[1])), 0).write("train", 1, 0.5, loss=1.0)

@@ -20,7 +20,7 @@ WORDS = {
     "reduce_window_sum": "sum pool",
 }
 
-SCOPES = {"deform_conv": "deform conv"}
+SCOPES = {"ops.deform_conv": "deform conv"}
 """What functions of this library call the whole of what they do."""
 
 
@@ -32,10 +32,9 @@ def operation(calls: Sequence[Call], heads: Sequence[Call], *, module: bool) -> 
       heads: those that begin a layer where no module says so.
       module: whether a module says so.
     """
+    if module and calls[0].scope and (word := SCOPES.get(calls[0].scope[-1])):
+        return word
     costs = [cost.macs(call) or 0 for call in calls]
-    named = next((SCOPES[word] for word in calls[0].scope if word in SCOPES), None)
-    if named and module:
-        return named
     if max(costs):
         return describe(calls[costs.index(max(costs))])
     chief = (
