@@ -3,6 +3,10 @@
     python -m experiments.benchmarks.conv --json=experiments/results/conv_cpu.json
     python -m experiments.benchmarks.conv --random=60 --json=experiments/results/conv_random_cpu.json
 
+On a GPU, with batches that fill it::
+
+    python -m experiments.benchmarks.conv --times=16 --calls=10 --figures=times --json=conv_h100.json
+
 The sides run in turns; a ratio is the median over rounds of jaxcnn / other, so below 1 is faster. Torch runs
 in the faster of its two layouts, with as many threads as there are cores; on a GPU with cudnn.benchmark, and
 TF32 where each framework has it by default. Compiling is measured on programs compiled for the first time.
@@ -14,6 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +28,7 @@ import numpy as np
 from absl import app, flags
 from jax import lax
 
-from experiments.benchmarks.conv_shapes import SHAPES, draw
+from experiments.benchmarks.conv_shapes import MORE, SHAPES, draw
 from experiments.benchmarks.conv_torch import torch_sides
 from experiments.benchmarks.timing import in_turns, ratio
 from jaxcnn.ops import lowering
@@ -31,9 +36,15 @@ from jaxcnn.ops.lowering import Problem
 
 ROUNDS = flags.DEFINE_integer("rounds", 15, "turns", lower_bound=1)
 ONLY = flags.DEFINE_string("shapes", "", "run the shapes whose name holds this")
+MORES = flags.DEFINE_boolean("more", False, "with shapes that plain JAX is slow at on GPUs")
 RANDOM = flags.DEFINE_integer("random", 0, "instead of the table, so many shapes drawn at random")
 SEED = flags.DEFINE_integer("seed", 0, "of the shapes drawn at random")
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16", "float16"], "of all arrays")
+TIMES = flags.DEFINE_integer("times", 1, "so many batches in one: 16 fill a GPU", lower_bound=1)
+CALLS = flags.DEFINE_integer("calls", 1, "in a turn, of which only the last is waited for", lower_bound=1)
+FIGURES = flags.DEFINE_multi_enum(
+    "figures", ["times", "loops", "compile"], ["times", "loops", "compile"], "what to measure of each shape"
+)
 LOWERING = flags.DEFINE_enum("lowering", "auto", lowering.NAMES, "what jaxcnn computes by")
 STEPS = flags.DEFINE_integer("steps", 10, "of the scan", lower_bound=1)
 LANES = flags.DEFINE_integer("lanes", 8, "models under vmap", lower_bound=1)
@@ -57,14 +68,15 @@ COLUMNS = (
 def main(words: list[str]) -> None:
     if len(words) > 1:
         raise app.UsageError(f"unexpected {words[1]!r}")
-    shapes = draw(RANDOM.value, SEED.value) if RANDOM.value else SHAPES
+    shapes = draw(RANDOM.value, SEED.value) if RANDOM.value else SHAPES | (MORE if MORES.value else {})
     print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}, {DTYPE.value}")
     print(f"{'':44}" + "".join(f"{name:>20}" for name in COLUMNS))
+    shapes = {name: larger(problem) for name, problem in shapes.items() if ONLY.value in name}
     rows: dict[str, dict[str, float]] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        programs = dict(zip(shapes, pool.map(compile_sides, shapes.values()), strict=True))
     for name, problem in shapes.items():
-        if ONLY.value not in name:
-            continue
-        rows[name] = measure(problem, full=not RANDOM.value)
+        rows[name] = measure(problem, programs[name], with_torch=not RANDOM.value)
         show(name, rows[name])
     means = {
         column: geometric_mean([row[column] for row in rows.values() if column in row]) for column in COLUMNS
@@ -79,8 +91,9 @@ def main(words: list[str]) -> None:
 
         figures = {
             "date": time.strftime("%Y-%m-%d"),
-            "dtype": DTYPE.value,
-            "rounds": ROUNDS.value,
+            "settings": {
+                flag.name: flag.value for flag in (DTYPE, ROUNDS, TIMES, CALLS, LOWERING, RANDOM, SEED)
+            },
             "environment": environment(SEED.value),
             "shapes": rows,
             "geometric mean": means,
@@ -120,45 +133,71 @@ def both(convolve: Convolve) -> Callable[..., Any]:
     return compute
 
 
-def measure(problem: Problem, *, full: bool) -> dict[str, float]:
+def larger(problem: Problem) -> Problem:
+    return problem._replace(input=(TIMES.value * problem.input[0], *problem.input[1:]))
+
+
+PARTS = {"output": lambda convolve: convolve, "both": both}
+"""What is computed of a convolution: of an input and a kernel, and for gradients of a cotangent too."""
+
+
+def compile_sides(problem: Problem) -> dict[tuple[str, str], Any]:
+    """The program of each part and side."""
+    shapes = (problem.input, problem.kernel, problem.output)
+    args = [jax.ShapeDtypeStruct(shape, DTYPE.value) for shape in shapes]
+    return {
+        (part, name): compiled(wrap(convolve), args[: 2 + (part == "both")])
+        for part, wrap in PARTS.items()
+        for name, convolve in (("jaxcnn", ours(problem)), ("lax", plain(problem)))
+    }
+
+
+def measure(
+    problem: Problem, programs: Mapping[tuple[str, str], Any], *, with_torch: bool
+) -> dict[str, float]:
     """The figures of one shape: times in milliseconds, compiling in seconds, memory in bytes, ratios."""
     rng = np.random.default_rng(0)
     scale = 1 / math.sqrt(math.prod(problem.kernel[:-1]))
     x, kernel, y = (
-        jnp.asarray(size * rng.standard_normal(shape), DTYPE.value)
+        jnp.asarray(size * rng.standard_normal(shape, np.float32), DTYPE.value)
         for shape, size in ((problem.input, 1.0), (problem.kernel, scale), (problem.output, 1.0))
     )
     row: dict[str, float] = {}
-    with_torch = torch_sides(problem, x, kernel, y) if full else {}
-    for part, wrap, args in (("output", lambda f: f, (x, kernel)), ("both", both, (x, kernel, y))):
-        sides, programs = {}, {}
-        for name, convolve in (("jaxcnn", ours(problem)), ("lax", plain(problem))):
-            programs[name] = compiled(wrap(convolve), args)
-            sides[name] = call(programs[name], args)
-        sides |= {name: pair[part == "both"] for name, pair in with_torch.items()}
+    theirs = torch_sides(problem, x, kernel, y, CALLS.value) if with_torch else {}
+    for part, wrap in PARTS.items():
+        args = (x, kernel, y)[: 2 + (part == "both")]
+        sides = {name: call(programs[part, name], args, CALLS.value) for name in ("jaxcnn", "lax")}
+        sides |= {name: pair[part == "both"] for name, pair in theirs.items()}
         seconds = in_turns(sides, ROUNDS.value, pause=PAUSE)
-        medians = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
-        row |= {f"{part} {name} ms": value for name, value in medians.items()}
-        row |= {f"{part} {name} best ms": 1e3 * min(times) for name, times in seconds.items()}
+        each = {name: [1e3 * time / CALLS.value for time in times] for name, times in seconds.items()}
+        row |= {f"{part} {name} ms": statistics.median(times) for name, times in each.items()}
+        row |= {f"{part} {name} best ms": min(times) for name, times in each.items()}
         row[f"{part}/lax"] = ratio(seconds, "jaxcnn", "lax")
-        if with_torch:
-            best = min(with_torch, key=lambda name: min(seconds[name]))
+        if theirs:
+            best = min(theirs, key=lambda name: min(seconds[name]))
             row[f"{part}/torch"] = ratio(seconds, "jaxcnn", best)
-        row[f"compile {part}/lax"] = compile_ratio(problem, wrap, args)
-        if part == "both":
-            row["memory/lax"] = memory(programs["jaxcnn"]) / memory(programs["lax"])
-    if full:
+        if "compile" in FIGURES.value:
+            row[f"compile {part}/lax"] = compile_ratio(problem, wrap, args)
+    row["memory/lax"] = memory(programs["both", "jaxcnn"]) / memory(programs["both", "lax"])
+    if "loops" in FIGURES.value and with_torch:
         row["scan/calls"] = scan_over_calls(problem, x, kernel, y)
         row["lanes/calls"] = lanes_over_calls(problem, x, kernel, y)
     return row
 
 
-def compiled(function: Callable[..., Any], args: Sequence[jax.Array]) -> Any:
+def compiled(function: Callable[..., Any], args: Sequence[Any]) -> Any:
     return jax.jit(function).lower(*args).compile()
 
 
-def call(program: Callable[..., Any], args: Sequence[Any]) -> Callable[[], Any]:
-    return lambda: jax.block_until_ready(program(*args))
+def call(program: Callable[..., Any], args: Sequence[Any], calls: int = 1) -> Callable[[], Any]:
+    """Calls of which the last is waited for; a device ends them in order."""
+
+    def run() -> None:
+        for _ in range(calls):
+            last = program(*args)
+        jax.block_until_ready(last)
+
+    return run
 
 
 def compile_ratio(

@@ -45,6 +45,23 @@ SHAPES = {
     "4·16×32×32·16→32 3×3×3": shape(4, (16, 32, 32), 16, 32, 3),
 }
 
+MORE = {
+    "8·56²·128 depthwise 3×3 dilation 2": shape(8, (56, 56), 128, 128, 3, dilation=2, groups=128),
+    "8·28²·64→128 depthwise 3×3": shape(8, (28, 28), 64, 128, 3, groups=64),
+    "16·1024·512 depthwise k4 causal": shape(16, (1024,), 512, 512, 4, groups=512, padding="CAUSAL"),
+    "4·16³·64 depthwise 3×3×3": shape(4, (16, 16, 16), 64, 64, 3, groups=64),
+    "8·56²·96 depthwise 5×5": shape(8, (56, 56), 96, 96, 5, groups=96),
+    "1·28²·192 depthwise 31×31": shape(1, (28, 28), 192, 192, 31, groups=192),
+    "8·28²·256→256 3×3 in 32 groups dilation 2": shape(8, (28, 28), 256, 256, 3, dilation=2, groups=32),
+    "8·28²·256→256 3×3 in 32 groups stride 2": shape(8, (28, 28), 256, 256, 3, stride=2, groups=32),
+    "1·28²·1024→1024 3×3 in 32 groups": shape(1, (28, 28), 1024, 1024, 3, groups=32),
+    "4·16³·64→64 3×3×3 in 8 groups": shape(4, (16, 16, 16), 64, 64, 3, groups=8),
+    "8·28²·256→256 1×1 in 4 groups": shape(8, (28, 28), 256, 256, 1, groups=4),
+    "8·14²·256→256 3×3 dilation 2": shape(8, (14, 14), 256, 256, 3, dilation=2),
+    "8·56²·128→256 4×4 stride 2": shape(8, (56, 56), 128, 256, 4, stride=2, padding=1),
+}
+"""What GPUs are slow at with plain JAX; the gradient by the input of the last is a transposed convolution."""
+
 
 def draw(count: int, seed: int, least: float = 3e5, most: float = 3e8) -> dict[str, Problem]:
     """Convolutions of every kind at random, of ``least`` to ``most`` multiply-accumulates."""

@@ -12,9 +12,14 @@ from jaxcnn.ops.lowering import Problem
 
 
 def torch_sides(
-    problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Array
+    problem: Problem, x: jax.Array, kernel: jax.Array, y: jax.Array, calls: int = 1
 ) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     """For each layout, functions that compute the output, and the output with both gradients.
+
+    Args:
+      problem: the convolution.
+      x, kernel, y: its input and kernel, and the output's cotangent.
+      calls: how often each function computes it before it waits for the device.
 
     Returns:
       Nothing where torch is not installed.
@@ -34,8 +39,8 @@ def torch_sides(
     spec, even = problem.spec, all(low == high for low, high in problem.spec.padding)
 
     def tensor(value: jax.Array, axes: tuple[int, ...], layout: Any) -> Any:
-        array = np.transpose(np.asarray(value, np.float32), axes).copy()
-        return torch.from_numpy(array).to(device=device, dtype=dtype, memory_format=layout)
+        array = torch.from_numpy(np.array(value, np.float32)).to(device=device, dtype=dtype)
+        return array.permute(axes).clone(memory_format=layout)
 
     def run(x: Any, kernel: Any) -> Any:
         padding = [low for low, _ in spec.padding]
@@ -56,12 +61,14 @@ def torch_sides(
 
         def output() -> None:
             with torch.no_grad():
-                run(images, weights)
+                for _ in range(calls):
+                    run(images, weights)
             wait()
 
         def gradients() -> None:
-            images.grad = weights.grad = None
-            run(images, weights).backward(cotangent)
+            for _ in range(calls):
+                images.grad = weights.grad = None
+                run(images, weights).backward(cotangent)
             wait()
 
         return output, gradients

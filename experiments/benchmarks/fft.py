@@ -16,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.conv_shapes import shape
+from experiments.benchmarks.forms import FORMS, names, program, tensors
 from experiments.benchmarks.timing import in_turns
-from jaxcnn.ops import lowering
-from jaxcnn.ops.lowering import Form, Problem, choose
-from jaxcnn.ops.lowering.primitive import operands, shape_of
+from jaxcnn.ops.lowering import Form, Problem
 
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns", lower_bound=1)
 ONLY = flags.DEFINE_string("kinds", "", "run the kinds whose name holds this")
@@ -53,7 +50,7 @@ def main(words: list[str]) -> None:
     for kind, problem in KINDS.items():
         if ONLY.value not in kind:
             continue
-        for form in ("output", "input", "kernel"):
+        for form in FORMS:
             cells = {size: measure(problem(size), form) for size in sizes}
             ratios = {size: cell["ratio"] for size, cell in cells.items()}
             figures[f"{kind}, {form}"] = {"sizes": cells, "wins from": crossing(ratios)}
@@ -71,16 +68,11 @@ def main(words: list[str]) -> None:
 
 def measure(problem: Problem, form: Form) -> dict[str, Any]:
     """Median milliseconds of each lowering, the fastest other, and the FFT's ratio to it."""
-    rng = np.random.default_rng(0)
-    tensors = [
-        jnp.asarray(rng.standard_normal(shape_of(name, problem)), jnp.float32) for name in operands(form)
-    ]
-    sides: dict[str, Callable[[], Any]] = {}
-    for name in lowering.NAMES:
-        if name == "auto" or choose(problem, form, jnp.float32, jax.default_backend(), name).way.name != name:
-            continue
-        program = jax.jit(lambda a, b, name=name: compute(form, problem, name, a, b))
-        sides[name] = functools.partial(run, program, tensors)
+    arguments = tensors(problem, form, "float32")
+    sides: dict[str, Callable[[], Any]] = {
+        name: functools.partial(run, program(problem, form, "float32", name), arguments)
+        for name in names(problem, form, "float32")
+    }
     medians = {
         name: 1e3 * statistics.median(times)
         for name, times in in_turns(sides, ROUNDS.value, pause=0.005).items()
@@ -89,12 +81,8 @@ def measure(problem: Problem, form: Form) -> dict[str, Any]:
     return {"ms": medians, "other": other, "ratio": medians["fft"] / medians[other]}
 
 
-def run(program: Callable[..., jax.Array], tensors: list[jax.Array]) -> None:
-    program(*tensors).block_until_ready()
-
-
-def compute(form: Form, problem: Problem, name: str, first: jax.Array, second: jax.Array) -> jax.Array:
-    return lowering.bind(form, dict(zip(operands(form), (first, second), strict=True)), problem, name)
+def run(compiled: Callable[..., jax.Array], arguments: list[jax.Array]) -> None:
+    compiled(*arguments).block_until_ready()
 
 
 def crossing(ratios: Mapping[int, float]) -> int | None:

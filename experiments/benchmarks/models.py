@@ -202,7 +202,7 @@ def main(words: list[str]) -> None:
     for flag, given, known in (("networks", NETWORKS.value, CASES), ("kinds", KIND.value, KINDS)):
         if unknown := [word for word in given if word not in known]:
             raise app.UsageError(f"--{flag}: no {unknown[0]!r}; known: {', '.join(known)}")
-    rows: dict[str, dict[str, dict[str, float]]] = {}
+    rows: Rows = {}
     print(TABLE)
     for name in NETWORKS.value or CASES:
         case = CASES[name]
@@ -213,19 +213,39 @@ def main(words: list[str]) -> None:
                 row["mfu"] = mfu(row, kind, PEAK.value)
             rows.setdefault(name, {"batch": case.batch, "size": case.size})[kind] = row  # type: ignore[dict-item]
             print(line(name, kind, row), flush=True)
+            write(rows)
             gc.collect()
+    for kind, mean in geometric_means(rows).items():
+        print(f"geometric mean of jaxcnn / torch, {kind}: {mean:.2f}")
+
+
+Rows = dict[str, dict[str, dict[str, float]]]
+
+
+def geometric_means(rows: Rows) -> dict[str, float]:
+    """Of jaxcnn / torch, for each kind."""
     means = {}
     for kind in KIND.value:
-        ratios = [row[kind]["jaxcnn_over_torch"] for row in rows.values() if "torch_ms" in row[kind]]
+        ratios = [row[kind]["jaxcnn_over_torch"] for row in rows.values() if "torch_ms" in row.get(kind, {})]
         if ratios:
-            means[kind] = math.exp(statistics.fmean(map(math.log, ratios)))
-            print(f"geometric mean of jaxcnn / torch, {kind}: {means[kind]:.2f}")
-    if JSON.value:
-        from jaxcnn.engine.run_folder import environment
+            means[kind] = statistics.geometric_mean(ratios)
+    return means
 
-        settings = {"dtype": DTYPE.value, "torch_compile": COMPILE.value, "rounds": ROUNDS.value}
-        figures = {"rows": rows, "geometric_mean": means, **settings, "environment": environment(0)}
-        Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n")
+
+def write(rows: Rows) -> None:
+    """What was measured so far, where ``--json`` says."""
+    if not JSON.value:
+        return
+    from jaxcnn.engine.run_folder import environment
+
+    settings = {"dtype": DTYPE.value, "torch_compile": COMPILE.value, "rounds": ROUNDS.value}
+    figures = {
+        "rows": rows,
+        "geometric_mean": geometric_means(rows),
+        **settings,
+        "environment": environment(0),
+    }
+    Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

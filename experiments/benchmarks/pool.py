@@ -27,6 +27,7 @@ from jaxcnn.ops.shifted import shifted_max, shifted_sum
 from jaxcnn.ops.window import slide
 
 ROUNDS = flags.DEFINE_integer("rounds", 15, "turns", lower_bound=1)
+TIMES = flags.DEFINE_integer("times", 1, "so many batches in one: 16 fill a GPU", lower_bound=1)
 ONLY = flags.DEFINE_string("only", "", "run the cases whose name holds this")
 JSON = flags.DEFINE_string("json", "", "where to write the figures; empty: nowhere")
 
@@ -66,6 +67,7 @@ def main(words: list[str]) -> None:
     for name, (shape, kind, numbers) in CASES.items():
         if ONLY.value not in name:
             continue
+        shape = (TIMES.value * shape[0], *shape[1:])
         sides = {"jaxcnn": ours(kind, numbers), "lax": plain(kind, len(shape) - 2, numbers)}
         if jax.default_backend() != "cpu":
             sides["shifted"] = shifted(kind, numbers)
@@ -80,7 +82,9 @@ def main(words: list[str]) -> None:
     if JSON.value:
         from jaxcnn.engine.run_folder import environment
 
-        Path(JSON.value).write_text(json.dumps({**figures, "environment": environment(0)}, indent=2) + "\n")
+        Path(JSON.value).write_text(
+            json.dumps({**figures, "times": TIMES.value, "environment": environment(0)}, indent=2) + "\n"
+        )
 
 
 def ours(kind: str, numbers: dict[str, Any]) -> Callable[[jax.Array], jax.Array]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -183,14 +183,14 @@ def _without_torch() -> Iterator[None]:
 
 
 def environment(seed: int) -> dict[str, Any]:
-    """What a result depends on besides its flags: versions, device, commit, seed."""
+    """What a result depends on besides its flags: versions of what is installed, device, commit, seed."""
     import jax
 
     device = jax.devices()[0]
     return {
         "seed": seed,
         "python": platform.python_version(),
-        "packages": {"jaxcnn": jaxcnn.__version__} | {name: metadata.version(name) for name in PACKAGES},
+        "packages": {"jaxcnn": jaxcnn.__version__} | _versions(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -199,6 +199,14 @@ def environment(seed: int) -> dict[str, Any]:
         "devices": jax.device_count(),
         "git_commit": _git_commit(),
     }
+
+
+def _versions() -> dict[str, str]:
+    installed = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.geometry import Padding
-from jaxcnn.ops.lowering import Form, choose, conv_p
+from jaxcnn.ops.lowering import Form, choose, conv_p, lowering_platform
 
 
 def explain(
@@ -55,8 +55,7 @@ def explain(
     arrays = (jax.ShapeDtypeStruct(tuple(shape), dtype) for shape in (x_shape, kernel_shape))
     equations = jax.make_jaxpr(call)(*arrays).eqns
     (problem,) = (eqn.params["problem"] for eqn in equations if eqn.primitive is conv_p)
-    platform = platform or jax.default_backend()
-    platform = {"gpu": "cuda"}.get(platform, platform)
+    platform = platform or lowering_platform()
     lines = [
         f"{tuple(x_shape)} -> {problem.output}: {problem.macs / 1e6:,.1f} M multiply-accumulates "
         f"of {jnp.dtype(dtype)} on {platform}"

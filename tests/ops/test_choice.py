@@ -26,6 +26,13 @@ CHOICES = [
     ),
     (((8, 28, 28, 32), (3, 3, 32, 32)), {}, ["direct"] * 3, ["onednn", "onednn", "tiles"]),
     (((8, 56, 56, 64), (3, 3, 64, 64)), {"platform": "cuda"}, ["direct"] * 3, ["direct"] * 3),
+    (((8, 56, 56, 64), (3, 3, 64, 64)), {"platform": "tpu"}, ["direct"] * 3, ["direct"] * 3),
+    (
+        ((8, 56, 56, 128), (3, 3, 1, 128)),
+        {"platform": "cuda", "groups": 128, "strides": 2},
+        ["direct", "shift", "direct"],
+        ["direct", "shift", "direct"],
+    ),
     (((8, 56, 56, 64), (3, 3, 64, 64)), {"lowering": "tiles"}, ["tiles"] * 3, ["tiles"] * 3),
     (((1, 5, 5, 2), (3, 3, 2, 2)), {}, ["direct"] * 3, ["direct"] * 3),
     (((8, 56, 56, 64), (3, 3, 64, 64)), {"dtype": jnp.int32}, ["direct"] * 3, ["direct"] * 3),
@@ -43,7 +50,9 @@ def test_explain_names_the_choice(shapes, numbers, elsewhere, here, portable):
 def test_explain_names_the_reason():
     shapes = (8, 56, 56, 64), (3, 3, 64, 64)
     assert "3 taps" in ops.explain(*shapes, platform="cpu")
-    assert "not measured" in ops.explain(*shapes, platform="cuda")
+    assert "not measured" in ops.explain(*shapes, platform="tpu")
+    assert "no other was measured" in ops.explain(*shapes, platform="cuda")
+    assert "cuDNN" in ops.explain(*shapes, platform="cuda", dilation=2)
     assert "asked for" in ops.explain(*shapes, platform="cpu", lowering="tiles")
     assert "int32" in ops.explain(*shapes, platform="cpu", dtype=jnp.int32)
     assert "too little" in ops.explain((1, 5, 5, 2), (3, 3, 2, 2), platform="cpu")
@@ -73,8 +82,8 @@ def test_programs_that_leave_this_process_do_not_call_onednn(monkeypatch):
 @pytest.mark.parametrize("name", lowering.NAMES)
 def test_programs_for_other_devices_do_not_call_onednn(name):
     x, kernel = jnp.ones((8, 28, 28, 32)), jnp.ones((1 if name == "dot" else 3,) * 2 + (32, 32))
-    if name == "shift":
-        kernel = kernel[..., :1, :]
+    if name in ("shift", "merged"):
+        kernel = kernel[..., : 1 if name == "shift" else 4, :]
     groups = 32 // kernel.shape[2]
     gradients = jax.jit(jax.grad(lambda *a: ops.conv(*a, groups=groups, lowering=name).sum(), (0, 1)))
     for platform in ("cuda", "tpu"):

@@ -8,7 +8,7 @@ import jax
 from jaxcnn.ops.lowering import onednn
 from jaxcnn.ops.lowering.choose import NAMES, check, choose
 from jaxcnn.ops.lowering.lowering import Form
-from jaxcnn.ops.lowering.primitive import bind, conv_p, reference
+from jaxcnn.ops.lowering.primitive import bind, conv_p, lowering_platform, reference
 from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "compute",
     "conv_p",
     "dimension_numbers",
+    "lowering_platform",
     "onednn",
     "reference",
     "transposed",

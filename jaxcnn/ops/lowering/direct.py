@@ -19,6 +19,9 @@ class Direct(Lowering):
     def refuses(self, problem: Problem, form: Form) -> str | None:
         return None
 
+    def takes_half(self, problem: Problem, form: Form) -> bool:
+        return True
+
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         spec = problem.spec
         return lax.conv_general_dilated(

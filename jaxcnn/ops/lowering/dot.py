@@ -29,6 +29,9 @@ class Dot(Lowering):
             return "no padding"
         return None
 
+    def takes_half(self, problem: Problem, form: Form) -> bool:
+        return self.products.takes_half
+
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         return self.products.product(_rows(x, problem), _matrix(kernel)[None]).reshape(problem.output)
 

@@ -12,8 +12,8 @@ from jaxcnn.ops.lowering.lowering import Lowering
 from jaxcnn.ops.lowering.products import Products
 from jaxcnn.ops.lowering.spec import Problem
 
-_TILE_BYTES = 6 << 20
-"""Of unfolded pixels in one tile: what the last cache of a small machine holds beside the products."""
+CACHE = 6 << 20
+"""Bytes of unfolded pixels in one tile: what the last cache of a small machine holds beside the products."""
 
 _BLOCK_CHANNELS = 8
 """Groups narrower than this are merged: a product of matrices wants full vectors more than fewer zeros."""
@@ -48,8 +48,8 @@ class Gemm(Lowering):
     gradient is ``unmatrix(Σ_tiles unfold(x)ᵀ · spread(y))``.
     """
 
-    def __init__(self, products: Products):
-        self.products = products
+    def __init__(self, products: Products, tile_bytes: int = CACHE):
+        self.products, self.tile_bytes = products, tile_bytes
 
     @abstractmethod
     def unfold(self, x: jax.Array, problem: Problem) -> jax.Array:
@@ -102,7 +102,7 @@ class Gemm(Lowering):
     def _tile(self, problem: Problem) -> tuple[int, Problem]:
         """How many images are computed at once, a divisor of the batch, and the problem they pose."""
         n, *image = problem.input
-        fit = max(1, _TILE_BYTES // (4 * self.inner(problem)))
+        fit = max(1, self.tile_bytes // (4 * self.inner(problem)))
         images = max(count for count in range(1, min(n, fit) + 1) if n % count == 0)
         return images, problem._replace(input=(images, *image))
 

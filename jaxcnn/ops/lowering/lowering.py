@@ -33,6 +33,10 @@ class Lowering(ABC):
         """What numbers the lowering would need instead of these, or None."""
         return None
 
+    def takes_half(self, problem: Problem, form: Form) -> bool:
+        """Whether half precision is summed in float32 and rounded once; else it is given float32."""
+        return False
+
     @abstractmethod
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         """The convolution."""

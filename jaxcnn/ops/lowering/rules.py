@@ -1,4 +1,4 @@
-"""Which lowering is the fastest where: tables of measured rules.
+"""Which lowering is the fastest where, on CPUs: tables of measured rules.
 
 Measured by experiments/benchmarks/conv.py, over its table and over random shapes, in float32 on two cores of
 x86 (AMD Zen 4, Intel Sapphire Rapids); half precision is computed in float32 there by every lowering and by
@@ -13,6 +13,7 @@ from jaxcnn.ops.lowering.direct import Canonical
 from jaxcnn.ops.lowering.dot import Dot
 from jaxcnn.ops.lowering.fft import Fft
 from jaxcnn.ops.lowering.lowering import Form, Lowering
+from jaxcnn.ops.lowering.merged import Merged
 from jaxcnn.ops.lowering.onednn import OneDnn, OneDnnProducts
 from jaxcnn.ops.lowering.products import Products
 from jaxcnn.ops.lowering.shift import Shift
@@ -23,11 +24,21 @@ from jaxcnn.ops.lowering.winograd import Winograd
 
 
 class Rule(NamedTuple):
-    """The name of a lowering, where it is chosen, and what was measured there."""
+    """The name of a lowering, where it is chosen, and what was measured there.
+
+    Attributes:
+      way: the name.
+      applies: whether it is chosen for a form of a convolution.
+      reason: in words.
+      bits: of the numbers that it is chosen for; None: all.
+      lanes: whether it is chosen for lanes, or for one convolution; None: both.
+    """
 
     way: str
     applies: Callable[[Problem, Form], bool]
     reason: str
+    bits: int | None = None
+    lanes: bool | None = None
 
 
 class Table(NamedTuple):
@@ -37,8 +48,28 @@ class Table(NamedTuple):
     rules: tuple[Rule, ...]
 
 
+def by_name(*ways: Lowering) -> dict[str, Lowering]:
+    """A table's lowerings."""
+    return {way.name: way for way in ways}
+
+
+def dense(problem: Problem) -> bool:
+    """Whether there is one group."""
+    return problem.spec.groups == 1
+
+
+def depthwise(problem: Problem) -> bool:
+    """Whether each channel is a group."""
+    return problem.channels == 1 and problem.spec.groups > 1
+
+
+def strided(problem: Problem) -> bool:
+    """Whether windows are more than a pixel apart."""
+    return set(problem.spec.strides) != {1}
+
+
 def _ways(products: Products) -> dict[str, Lowering]:
-    ways = (
+    return by_name(
         Canonical(),
         OneDnn(),
         Dot(products),
@@ -46,20 +77,8 @@ def _ways(products: Products) -> dict[str, Lowering]:
         Unstriding(Tiles(products)),
         Winograd(products),
         Fft(),
+        Merged(Canonical()),
     )
-    return {way.name: way for way in ways}
-
-
-def _dense(problem: Problem) -> bool:
-    return problem.spec.groups == 1
-
-
-def _depthwise(problem: Problem) -> bool:
-    return problem.channels == 1 and problem.spec.groups > 1
-
-
-def _strided(problem: Problem) -> bool:
-    return set(problem.spec.strides) != {1}
 
 
 def _large(problem: Problem, form: Form) -> bool:
@@ -89,7 +108,7 @@ PORTABLE = Table(
         Rule("fft", _large, "a large kernel: spectra cost the same for every size of it"),
         Rule(
             "winograd",
-            lambda p, form: form != "kernel" and _dense(p) and p.spec.ndim == 2 and p.macs >= 1e8,
+            lambda p, form: form != "kernel" and dense(p) and p.spec.ndim == 2 and p.macs >= 1e8,
             "3 taps, stride 1: XLA's convolution uses one core below 128 features, and all multiplications",
         ),
         Rule(
@@ -99,12 +118,12 @@ PORTABLE = Table(
         ),
         Rule(
             "winograd",
-            lambda p, form: not _dense(p) and min(p.channels, p.features) >= 32 and p.macs >= 1e7,
+            lambda p, form: not dense(p) and min(p.channels, p.features) >= 32 and p.macs >= 1e7,
             "wide groups: XLA's grouped convolution runs at a tenth of its dense one",
         ),
         Rule(
             "tiles",
-            lambda p, form: (not _dense(p) or p.spec.ndim == 3) and p.macs >= 1e6,
+            lambda p, form: (not dense(p) or p.spec.ndim == 3) and p.macs >= 1e6,
             "groups or three axes: XLA has no fast convolution for them",
         ),
     ),
@@ -115,30 +134,30 @@ PORTABLE = Table(
 def _deep(problem: Problem) -> bool:
     """Whether the kernel gradient has rows enough for oneDNN's convolution: it takes each tap for a pixel."""
     taps, groups = prod(problem.taps), problem.spec.groups
-    if _depthwise(problem):
+    if depthwise(problem):
         return True
-    strided = _strided(problem) and (groups > 1 or problem.macs >= 1.5e7)
-    return problem.channels > 2 and (taps >= 16 or strided or (taps >= 9 and groups > 4))
+    long = strided(problem) and (groups > 1 or problem.macs >= 1.5e7)
+    return problem.channels > 2 and (taps >= 16 or long or (taps >= 9 and groups > 4))
 
 
 def _image_by_image(problem: Problem) -> bool:
     """Whether oneDNN finds the kernel gradient of a depthwise convolution sooner than a fused loop."""
-    strided, taps = _strided(problem), prod(problem.taps)
+    taps, each = prod(problem.taps), problem.features == 1 and not strided(problem)
     if taps >= 16 or problem.spec.ndim == 3:
-        return problem.macs >= 1e6 and (problem.macs < 1e7 or (problem.features == 1 and not strided))
-    return problem.features == 1 and not strided and problem.macs >= 4e5 * problem.input[0]
+        return problem.macs >= 1e6 and (problem.macs < 1e7 or each)
+    return each and problem.macs >= 4e5 * problem.input[0]
 
 
 def _flat(problem: Problem) -> bool:
     """Whether XLA has a fast convolution for it."""
-    return _dense(problem) and problem.spec.ndim < 3
+    return dense(problem) and problem.spec.ndim < 3
 
 
 NATIVE = Table(
     _ways(OneDnnProducts()),
     (
         _PRODUCT,
-        Rule("shift", lambda p, form: form == "input" and _strided(p), "depthwise, strided: one fused loop"),
+        Rule("shift", lambda p, form: form == "input" and strided(p), "depthwise, strided: one fused loop"),
         Rule(
             "shift",
             lambda p, form: form == "kernel" and not _image_by_image(p),
@@ -157,11 +176,11 @@ NATIVE = Table(
         Rule(
             "direct",
             lambda p, form: (
-                _dense(p)
+                dense(p)
                 and p.spec.ndim == 2
                 and p.channels == 1
                 and p.features >= 32
-                and not (form == "input" and _strided(p))
+                and not (form == "input" and strided(p))
             ),
             "one channel: XLA's is the fastest",
         ),
@@ -176,7 +195,7 @@ NATIVE = Table(
             "winograd",
             lambda p, form: (
                 form == "kernel"
-                and _dense(p)
+                and dense(p)
                 and p.channels >= 16
                 and p.macs >= (1e7 if p.spec.ndim == 3 else 1e8)
             ),
@@ -189,13 +208,13 @@ NATIVE = Table(
         ),
         Rule(
             "onednn",
-            lambda p, form: p.macs >= (1e6 if form == "kernel" else 5e5) or not _dense(p),
+            lambda p, form: p.macs >= (1e6 if form == "kernel" else 5e5) or not dense(p),
             "a kernel compiled for the shape, which copies nothing",
         ),
         Rule(
             "shift", lambda p, form: True, "depthwise, with gaps between taps in groups that cannot be joined"
         ),
-        Rule("tiles", lambda p, form: not _dense(p), "groups: XLA has no fast convolution for them"),
+        Rule("tiles", lambda p, form: not dense(p), "groups: XLA has no fast convolution for them"),
     ),
 )
 """For programs that are compiled where they run."""

@@ -75,6 +75,21 @@ class Shift(Lowering):
         return gradient.reshape(problem.kernel)
 
 
+class Summed(Shift):
+    """The same for GPUs: the kernel gradient is one reduction for each tap, which fuses with its products.
+
+    Each image is summed first, and then the images: many sums at once keep a GPU busy.
+    """
+
+    def kernel(self, x: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:
+        x = pad(x, problem.spec.padding)[..., None]
+        y = y.reshape(*y.shape[:-1], problem.spec.groups, problem.features)
+        axes = tuple(range(1, problem.spec.ndim + 1))
+        taps = product(*map(range, problem.taps))
+        images = jnp.stack([(window(x, problem, tap) * y).sum(axes) for tap in taps])
+        return images.sum(1).reshape(problem.kernel)
+
+
 def _long_rows(x: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array, jax.Array, Problem]:
     """The padded input and the cotangent, and the problem by which one is read at the pixels of the other.
 

@@ -19,6 +19,9 @@ class Unstriding(Lowering):
     def refuses(self, problem: Problem, form: Form) -> str | None:
         return self.inner.refuses(problem, form)
 
+    def takes_half(self, problem: Problem, form: Form) -> bool:
+        return self.inner.takes_half(problem, form)
+
     def output(self, x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
         if not unstrides(problem):
             return self.inner.output(x, kernel, problem)

@@ -28,6 +28,9 @@ class Tiles(Gemm):
     def refuses(self, problem: Problem, form: Form) -> str | None:
         return None
 
+    def takes_half(self, problem: Problem, form: Form) -> bool:
+        return self.products.takes_half
+
     def inner(self, problem: Problem) -> int:
         return prod(self._grid(problem)) * prod(problem.taps[len(_folded(problem)) :]) * problem.input[-1]
 
