@@ -134,10 +134,16 @@ PORTABLE = Table(
 def _deep(problem: Problem) -> bool:
     """Whether the kernel gradient has rows enough for oneDNN's convolution: it takes each tap for a pixel."""
     taps, groups = prod(problem.taps), problem.spec.groups
-    if depthwise(problem):
+    if depthwise(problem) or (dense(problem) and problem.spec.ndim == 1):
         return True
     long = strided(problem) and (groups > 1 or problem.macs >= 1.5e7)
     return problem.channels > 2 and (taps >= 16 or long or (taps >= 9 and groups > 4))
+
+
+def _short(problem: Problem) -> bool:
+    """Whether oneDNN finds the kernel gradient on one axis sooner than XLA."""
+    wide = problem.channels > 64 or prod(problem.taps) < 7
+    return problem.channels > 4 and (problem.macs < 1e7 or not wide)
 
 
 def _image_by_image(problem: Problem) -> bool:
@@ -153,10 +159,18 @@ def _flat(problem: Problem) -> bool:
     return dense(problem) and problem.spec.ndim < 3
 
 
+def _vast(problem: Problem) -> bool:
+    """Whether taps outweigh the transforms for oneDNN's kernels: 21 × 21 of 8 channels, 31 × 31 of 16."""
+    least, most = sorted((problem.channels, problem.features))
+    enough = 50 * most * prod(problem.spec.strides)
+    return problem.spec.ndim == 2 and least >= 8 and prod(problem.taps) >= enough and problem.macs >= 1e7
+
+
 NATIVE = Table(
     _ways(OneDnnProducts()),
     (
         _PRODUCT,
+        Rule("fft", lambda p, form: _vast(p), "a large kernel: spectra cost the same for every size of it"),
         Rule("shift", lambda p, form: form == "input" and strided(p), "depthwise, strided: one fused loop"),
         Rule(
             "shift",
@@ -165,7 +179,7 @@ NATIVE = Table(
         ),
         Rule(
             "direct",
-            lambda p, form: form != "kernel" and _flat(p) and p.macs < 1.5e6,
+            lambda p, form: form != "kernel" and _flat(p) and p.macs < (1e7 if p.spec.ndim == 1 else 1.5e6),
             "small: a call of a kernel takes longer than XLA's convolution",
         ),
         Rule(
@@ -193,13 +207,13 @@ NATIVE = Table(
         ),
         Rule(
             "winograd",
-            lambda p, form: (
-                form == "kernel"
-                and dense(p)
-                and p.channels >= 16
-                and p.macs >= (1e7 if p.spec.ndim == 3 else 1e8)
-            ),
+            lambda p, form: form == "kernel" and dense(p) and p.channels >= 16 and p.macs >= 1e8,
             "3 taps, stride 1: half the multiplications of products of matrices",
+        ),
+        Rule(
+            "direct",
+            lambda p, form: form == "kernel" and dense(p) and p.spec.ndim == 1 and not _short(p),
+            "one axis: XLA's is as fast",
         ),
         Rule(
             "tiles",
