@@ -25,11 +25,15 @@ def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
 
     >>> nearest("resnet2O", ["resnet20", "mlp"])
     'did you mean resnet20?'
+    >>> nearest("acc", ["macs", "val_accuracy"])
+    'did you mean val_accuracy or macs?'
     >>> nearest("zzz", ["sgd", "adamw"])
     'known: adamw, sgd'
     """
     names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    held = [each for each in names if len(name) > 2 and name in each]
+    alike = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    close = list(dict.fromkeys(held + alike))[:most] if len(held) <= most else alike
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(names)}"
