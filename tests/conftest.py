@@ -22,7 +22,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # in the processes that tests start, but for the few that ask to be compiled AS_FOR_ANYONE.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-hasty = (f"--{name}={str(value).lower()}" for name, value in HASTY.items())
+# The cores are taken by pytest's workers, so that a program divided among threads only takes longer in all.
+HASTIER = {**HASTY, "xla_cpu_parallel_codegen_split_count": 1}
+hasty = (f"--{name}={str(value).lower()}" for name, value in HASTIER.items())
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *hasty])
 # They share what JAX compiles, those of pytest's other workers too; this one has no such cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -37,6 +39,7 @@ def pytest_collection_finish():
     """Let the garbage collector pass over the packages and tests, which stay: JAX often calls it."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tracing makes many objects, of which few are in cycles
 
 
 @pytest.fixture(autouse=True)

@@ -43,9 +43,15 @@ def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None, dtype="f
     """A step of gradient descent on a fixed batch lowers its loss, and leaves every number finite."""
     model = models.create(text, num_classes=5, dtype=dtype)
     x = jax.random.normal(KEY, shape) if tokens is None else jax.random.randint(KEY, shape, 0, tokens)
-    variables = jax.jit(model.init)(KEY, x)
-    logits = jax.eval_shape(model.apply, variables, x)
-    y = jnp.arange(np.prod(logits.shape[:-1])).reshape(logits.shape[:-1]) % 5
+
+    @jax.jit
+    def start(key, x):
+        """Variables and labels: of the logits, only their shape is looked at, so they are not computed."""
+        logits, variables = model.init_with_output(key, x)
+        places = logits.shape[:-1]
+        return variables, jnp.arange(np.prod(places)).reshape(places) % 5
+
+    variables, y = start(KEY, x)
     loss_of = loss_of or optax.softmax_cross_entropy_with_integer_labels
 
     def loss(params, rest):
@@ -69,12 +75,12 @@ def assert_learns(text, shape, *, tokens=None, rate=0.02, loss_of=None, dtype="f
 def assert_half_precision(text, shape, *, dtype=jnp.float32, exact=("head",)):
     """Every part but ``exact`` computes in bfloat16; parameters and logits are float32."""
     model = models.create(text, num_classes=5, dtype="bfloat16")
-    variables = jax.eval_shape(model.init, KEY, spec(shape, dtype))
+    start = functools.partial(model.init_with_output, capture_intermediates=True, mutable=True)
+    logits, variables = jax.eval_shape(start, KEY, spec(shape, dtype))
+    intermediates = variables.pop("intermediates")
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    apply = functools.partial(model.apply, capture_intermediates=True, mutable=["intermediates"])
-    logits, state = jax.eval_shape(apply, variables, spec(shape, dtype))
     assert logits.dtype == jnp.float32
-    parts = {name: tree for name, tree in state["intermediates"].items() if name not in ("__call__", *exact)}
+    parts = {name: tree for name, tree in intermediates.items() if name not in ("__call__", *exact)}
     found = {leaf.dtype for tree in parts.values() for leaf in jax.tree.leaves(tree["__call__"])}
     assert found == {jnp.dtype("bfloat16")}
 
@@ -82,8 +88,9 @@ def assert_half_precision(text, shape, *, dtype=jnp.float32, exact=("head",)):
 def assert_any_size(text, shapes, *, dense=False):
     """One set of parameters for inputs of all these shapes; logits at every place where ``dense``."""
     model = models.create(text, num_classes=5)
-    trees = [jax.eval_shape(model.init, KEY, spec(shape)) for shape in shapes]
-    assert all(tree == trees[0] for tree in trees)
-    for shape in shapes:
-        expected = (*shape[:-1], 5) if dense else (shape[0], 5)
-        assert jax.eval_shape(model.apply, trees[0], spec(shape)).shape == expected
+    found = [jax.eval_shape(model.init_with_output, KEY, spec(shape)) for shape in shapes]
+    assert all(tree == found[0][1] for _, tree in found)
+    for shape, (logits, _) in zip(shapes, found, strict=True):
+        assert logits.shape == ((*shape[:-1], 5) if dense else (shape[0], 5))
+    # what has been made for another size is taken as it is
+    assert jax.eval_shape(model.apply, found[0][1], spec(shapes[-1])).shape == found[-1][0].shape

@@ -1,5 +1,6 @@
 """The options that mean the same in every family: each alone, in every family that has it."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -61,10 +62,11 @@ def with_option(text, **options):
     return callstring.write(call._replace(kwargs=call.kwargs | options))
 
 
-def shapes(text, shape=None):
+@functools.cache
+def shapes(text, shape):
+    """Of the logits and variables. Many tests ask for a network as it is, so it is traced but once."""
     model = models.create(text, num_classes=5)
-    spec = family.spec(shape or FAMILIES[text][1])
-    return jax.eval_shape(lambda x: model.init_with_output(family.KEY, x), spec)
+    return jax.eval_shape(lambda x: model.init_with_output(family.KEY, x), family.spec(shape))
 
 
 def sizes(variables):
@@ -95,7 +97,7 @@ def test_what_it_takes(text):
 
 @deep_ones_slowly
 def test_norms_and_activations(text):
-    y, variables = shapes(text)
+    y, variables = shapes(text, FAMILIES[text][1])
     for norm in choices.NORMS:
         other, changed = shapes(with_option(text, norm=norm, activation="silu"), FAMILIES[text][1])
         assert other.shape == y.shape
@@ -106,7 +108,7 @@ def test_norms_and_activations(text):
 @deep_ones_slowly
 def test_convolutions(text):
     """Every one takes its place; where it would need groups and has none, it says so."""
-    y, variables = shapes(text)
+    y, variables = shapes(text, FAMILIES[text][1])
     for conv in choices.CONVS:
         changed = with_option(text, conv=conv)
         if conv in NO_GROUPS and text.startswith(DEPTHWISE):
