@@ -58,7 +58,21 @@ def jax_side(model: linen.Module, kind: str, images: np.ndarray, labels: np.ndar
     if kind == "inference":
         predict, seconds = _compiled(jax.jit(lambda variables, x: model.apply(variables, x)), variables, x)
         return Side(lambda: predict(variables, x).block_until_ready(), seconds, size)
-    optimizer = optax.sgd(0.01, 0.9)
+    state: list[Any] = [params, stats, OPTIMIZER.init(params)]
+    compiled, seconds = _compiled(jax.jit(training_step(model, x, y), donate_argnums=(0, 1, 2)), *state)
+
+    def run() -> None:
+        *state[:], loss = compiled(*state)
+        loss.block_until_ready()
+
+    return Side(run, seconds, size)
+
+
+OPTIMIZER = optax.sgd(0.01, 0.9)
+
+
+def training_step(model: linen.Module, x: jax.Array, y: jax.Array) -> Callable[..., Any]:
+    """A function from (params, batch statistics, optimizer's state) to these after a step, and the loss."""
 
     def step(params: Any, stats: Any, opt_state: Any) -> tuple[Any, Any, Any, Any]:
         def loss_fn(params: Any) -> Any:
@@ -73,17 +87,10 @@ def jax_side(model: linen.Module, kind: str, images: np.ndarray, labels: np.ndar
             return losses.mean(), updated.get("batch_stats", {})
 
         (loss, new_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+        updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), new_stats, opt_state, loss
 
-    state: list[Any] = [params, stats, optimizer.init(params)]
-    compiled, seconds = _compiled(jax.jit(step, donate_argnums=(0, 1, 2)), *state)
-
-    def run() -> None:
-        *state[:], loss = compiled(*state)
-        loss.block_until_ready()
-
-    return Side(run, seconds, size)
+    return step
 
 
 def _compiled(function: Any, *args: Any) -> tuple[Callable[..., Any], float]:

@@ -20,6 +20,11 @@ class Dot(Lowering):
     def __init__(self, products: Products):
         self.products = products
 
+    @property
+    def takes_lanes(self) -> bool:
+        """Whether products of several lanes are as fast in one batch as each alone."""
+        return self.products.takes_lanes
+
     def refuses(self, problem: Problem, form: Form) -> str | None:
         if set(problem.taps) != {1} and not _whole(problem):
             return "one tap, or a window as large as the image"

@@ -159,6 +159,8 @@ def _side_by_side(groups: int, most: int = 16) -> int:
 class OneDnnProducts(Products):
     """Batched products of matrices by oneDNN, of float32."""
 
+    takes_lanes = True
+
     def product(self, left: jax.Array, right: jax.Array) -> jax.Array:
         if left.dtype != jnp.float32:
             return super().product(left, right)
@@ -179,6 +181,9 @@ def _call(kind: str, shape: Sequence[int], arguments: dict[str, object], *operan
         jax.ShapeDtypeStruct(shape, operands[0].dtype),
         custom_call_api_version=1,
         legacy_backend_config=json.dumps(arguments, default=int),  # which NumPy's integers become
+        vmap_method="broadcast_all"
+        if kind == "matmul"
+        else None,  # lanes of products are more axes of a batch
     )
     return call(*operands)
 

@@ -24,6 +24,7 @@ from jax.sharding import AxisType
 
 from jaxcnn.ops.lowering.choose import choose
 from jaxcnn.ops.lowering.direct import Direct
+from jaxcnn.ops.lowering.dot import Dot
 from jaxcnn.ops.lowering.lowering import Form, Lowering
 from jaxcnn.ops.lowering.onednn import OneDnn
 from jaxcnn.ops.lowering.spec import Problem
@@ -215,7 +216,7 @@ def _apart(way: Lowering, problem: Problem, form: Form, platform: str) -> bool:
     On a CPU that is many times slower; on a GPU (H100) its kernel gradient takes up to 4 times as long.
     """
     if platform == "cpu":
-        return True
+        return not (isinstance(way, Dot) and way.takes_lanes)
     return platform == "cuda" and form == "kernel" and problem.spec.groups == 1 and isinstance(way, Direct)
 
 

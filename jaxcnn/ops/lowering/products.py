@@ -10,9 +10,11 @@ class Products:
 
     Attributes:
       takes_half: whether the factors may be of half precision, and their products are summed in float32.
+      takes_lanes: whether further axes of a batch, from ``vmap``, are computed as fast as one after another.
     """
 
     takes_half = False
+    takes_lanes = False
 
     def product(self, left: jax.Array, right: jax.Array) -> jax.Array:
         """(batch, m, k) times (batch, k, n)."""
