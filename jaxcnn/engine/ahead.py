@@ -36,6 +36,8 @@ class Ahead:
     """
 
     def __init__(self, config: Config) -> None:
+        # a text is to say what is computed, and not from which lines of which files
+        jax.config.update("jax_traceback_in_locations_limit", 0)
         self._file = backend.use_compilation_cache() / f"{_key(config)}.step"
         self._guess: Future[tuple[bytes, Any]] | None = None
         if self._file.is_file():

@@ -22,10 +22,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType
 
+from jaxcnn.ops.lowering import onednn
 from jaxcnn.ops.lowering.choose import choose
 from jaxcnn.ops.lowering.direct import Direct
 from jaxcnn.ops.lowering.lowering import Form
-from jaxcnn.ops.lowering.onednn import OneDnn
 from jaxcnn.ops.lowering.spec import Problem
 
 TENSORS: tuple[Form, ...] = ("input", "kernel", "output")
@@ -203,7 +203,7 @@ def _lower(
     if first.ndim == problem.spec.ndim + 2:
         return compute(first, second)
     if platform == "cpu":  # a grouped convolution, which vmap would make of lanes, is many times slower
-        if isinstance(way, OneDnn) and 0 < len(first) <= UNROLLED:
+        if isinstance(way, onednn.OneDnn) and 0 < len(first) <= UNROLLED:
             return jnp.stack([compute(*lane) for lane in zip(first, second, strict=True)])
         return lax.map(lambda lane: compute(*lane), (first, second))
     return jax.vmap(compute)(first, second)
@@ -223,7 +223,8 @@ def _register(platform: str | None) -> None:
         where = module.axis_context
         if isinstance(where, mlir.ShardingContext) and where.num_devices > 1:
             return on_several(context, *operands, **params)
-        lower = elsewhere if module.lowering_parameters.for_export else here
+        goes = module.lowering_parameters.for_export and not onednn.stays()
+        lower = elsewhere if goes else here
         return lower(context, *operands, **params)
 
     mlir.register_lowering(conv_p, rule, platform=platform)
