@@ -1,5 +1,6 @@
 """Train a network: ``python -m jaxcnn.train --flagfile=experiments/digits.flags``."""
 
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main(words: list[str]) -> int:
     place = RunFolder(choices.folder())
     place.check(choices)  # before anything is compiled
     folder, finished = place.path, place.result.exists()
+    gc.set_threshold(100_000)  # nothing that a start imports and traces is garbage: search it less often
     # after the flags, for both bring JAX; the second brings all else, while a thread compiles
     from jaxcnn.engine import ahead
 
