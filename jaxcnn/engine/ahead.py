@@ -11,8 +11,10 @@ comes to the same text, byte for byte. A wrong guess costs processor time, never
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,9 @@ class Ahead:
         self._guess = None
         if guessed == text:
             return program
-        write_atomically(self._file, text)
+        with suppress(OSError):  # without a place to leave it the next start begins no sooner
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._file, text)
         return _compile(text)
 
 
@@ -115,12 +119,13 @@ def _abstract(arrays: Any, placed: Any = None) -> Any:
 
 
 def _key(config: Config) -> str:
-    """What decides the text, as far as it is known before anything is imported: flags, versions, sources."""
+    """What decides the text, as far as it is known at once: flags, platform, version, sources."""
     flags = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if field.metadata["course"] and field.metadata["lane"] != "value"
     }
     sources = sorted(Path(jaxcnn.__file__).parent.rglob("*.py"))
-    parts = (flags, jax.__version__, *((str(file), file.stat().st_mtime_ns) for file in sources))
+    platform = [os.environ.get(name) for name in ("JAX_PLATFORMS", "JAXCNN_ONEDNN")]
+    parts = (flags, platform, jax.__version__, *((str(file), file.stat().st_mtime_ns) for file in sources))
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -20,8 +20,13 @@ def compiled(monkeypatch, tmp_path):
     """The texts that were compiled, in a cache folder of their own."""
     texts = []
     compile_text = ahead._compile
+
+    def noted(text):
+        texts.append(text)
+        return compile_text(text)
+
     monkeypatch.setattr(backend, "use_compilation_cache", lambda: tmp_path)
-    monkeypatch.setattr(ahead, "_compile", lambda text: (texts.append(text), compile_text(text))[1])
+    monkeypatch.setattr(ahead, "_compile", noted)
     return texts
 
 
@@ -70,6 +75,12 @@ def test_a_damaged_text_is_replaced(compiled, tmp_path, damage):
     file.write_bytes(good[: len(good) // 2] if damage is None else damage)
     assert run() == first
     assert file.read_bytes() == good
+
+
+def test_nowhere_to_leave_a_text_is_no_mistake(compiled, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(backend, "use_compilation_cache", lambda: tmp_path / "file" / "cache")
+    assert run() == run(jit_here=backend.JitHere)
 
 
 def test_numbers_that_the_program_takes_do_not_matter(compiled, tmp_path):
