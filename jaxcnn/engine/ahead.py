@@ -95,9 +95,13 @@ class _Jit:
             leaves, self._result = jax.tree.flatten(result)
             return leaves
 
-        with backend.lowered_here():
-            exported = jax.export.export(jax.jit(listed), disabled_checks=_ALLOWED)(*_abstract(lists))
-        self._program = self._compiled(bytes(exported.serialize()))
+        try:
+            with backend.lowered_here():
+                exported = jax.export.export(jax.jit(listed), disabled_checks=_ALLOWED)(*_abstract(lists))
+            self._program = self._compiled(bytes(exported.serialize()))
+        except (ValueError, NotImplementedError):  # it calls what no text can say: Python, say
+            self._program = backend.JitHere(listed, donate_argnums=0)
+            return self._program.compile(*lists)
         return self._program
 
     def _lists(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:

@@ -77,6 +77,15 @@ def test_a_damaged_text_is_replaced(compiled, tmp_path, damage):
     assert file.read_bytes() == good
 
 
+def test_a_program_that_calls_python_is_compiled_where_it_runs(compiled, tmp_path):
+    def calling(values, state, totals, batch):
+        state, totals = advance(values, state, totals, batch)
+        return state, jax.pure_callback(lambda total: total, jax.ShapeDtypeStruct((), totals.dtype), totals)
+
+    assert run(function=calling) == run()
+    assert len(compiled) == 1
+
+
 def test_nowhere_to_leave_a_text_is_no_mistake(compiled, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(backend, "use_compilation_cache", lambda: tmp_path / "file" / "cache")
