@@ -1,5 +1,6 @@
 """Train a network: ``python -m jaxcnn.train --flagfile=experiments/digits.flags``."""
 
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,11 +20,19 @@ def main(words: list[str]) -> int:
     cli.reject_leftovers(words)
     choices = config.Config.from_flags(flags.FLAGS)
 
-    from jaxcnn.engine import loop  # after the flags: it brings JAX
+    from jaxcnn.engine.run_folder import RunFolder
 
-    folder = choices.folder()
-    finished = (folder / "result.json").exists()
-    outcome = loop.run(choices)
+    place = RunFolder(choices.folder())
+    place.check(choices)  # before anything is compiled
+    folder, finished = place.path, place.result.exists()
+    gc.set_threshold(100_000)  # nothing that a start imports and traces is garbage: search it less often
+    # after the flags, for both bring JAX; the second brings all else, while a thread compiles
+    from jaxcnn.engine import ahead
+
+    jit_here = {} if finished else {"jit_here": ahead.Ahead(choices).jit_here}
+    from jaxcnn.engine import loop
+
+    outcome = loop.run(choices, **jit_here)
     if isinstance(outcome, loop.Interrupted):
         print(f"stopped and saved at step {outcome.step}; resume with: {cli.train_command(folder, folder)}")
         return 128 + outcome.signal

@@ -2,8 +2,10 @@
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import jaxlib.version
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import UserError
-from jaxcnn.ops.lowering import onednn
 
 
 def use_compilation_cache() -> Path:
@@ -22,11 +23,17 @@ def use_compilation_cache() -> Path:
     """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or Path(cache, "jaxcnn", "xla")).expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    _keep_programs(str(folder))
+    return folder
+
+
+@cache
+def _keep_programs(folder: str) -> None:
+    """Once a folder: again, it might undo what :func:`unkept` does in a thread."""
+    jax.config.update("jax_compilation_cache_dir", folder)
     # small networks are many small programs: keep those too
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-    return folder
 
 
 _EMITTERS = {"xla_cpu_use_fusion_emitters": False} if jaxlib.version.__version_info__ < (0, 12) else {}
@@ -41,24 +48,49 @@ def hasty() -> dict[str, int] | None:
 
 def calls_onednn() -> bool:
     """Whether convolutions can call oneDNN in programs that JAX's cache does not keep."""
+    from jaxcnn.ops.lowering import onednn  # not before it is asked: a start has better to do first
+
     return jax.default_backend() == "cpu" and jax.device_count() == 1 and onednn.not_here() is None
 
 
 @contextmanager
-def compiled_here() -> Iterator[None]:
-    """Compile what is compiled within for this process alone where that helps: the cache does not keep it.
+def lowered_here() -> Iterator[None]:
+    """Lower what is lowered within for this machine alone where that helps.
 
-    Its convolutions then call oneDNN (:mod:`jaxcnn.ops.lowering.onednn`), which a cache cannot hold. The
-    option is the whole process's: no other thread should compile meanwhile.
+    Its convolutions then call oneDNN (:mod:`jaxcnn.ops.lowering.onednn`), which JAX's cache cannot hold, so
+    it is to be compiled :func:`unkept`.
+    """
+    from jaxcnn.ops.lowering import onednn
+
+    with onednn.staying() if calls_onednn() else nullcontext():
+        yield
+
+
+_unkept = threading.RLock()
+
+
+@contextmanager
+def unkept() -> Iterator[None]:
+    """Keep what is compiled within out of JAX's cache.
+
+    The option is the whole process's: what other threads compile meanwhile is not written either, and two
+    that keep something out take turns.
     """
     option: Any = "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, option)
-    if calls_onednn():
+    with _unkept:
+        before = getattr(jax.config, option)
         jax.config.update(option, math.inf)
-    try:
+        try:
+            yield
+        finally:
+            jax.config.update(option, before)
+
+
+@contextmanager
+def compiled_here() -> Iterator[None]:
+    """Lower and compile what is called within for this process alone where that helps."""
+    with lowered_here(), unkept() if calls_onednn() else nullcontext():
         yield
-    finally:
-        jax.config.update(option, before)
 
 
 class JitHere:

@@ -7,13 +7,12 @@ So the digest of every array is kept inside the step it belongs to, and compared
 import hashlib
 import shutil
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxcnn.errors import UserError
 
@@ -53,7 +52,8 @@ class Checkpoints:
       read_only: change nothing, so that a run may be looked at while it goes on.
       say: told, in a line, about damage that was found.
 
-    Saving is asynchronous; :meth:`close` before leaving.
+    Saving is asynchronous; :meth:`close` before leaving. Orbax is imported when there is something to save or
+    to read, for a new run has its first step to take before.
     """
 
     def __init__(
@@ -66,9 +66,12 @@ class Checkpoints:
     ) -> None:
         self.folder = folder.absolute()
         self._keep, self._read_only, self._say = keep, read_only, say
-        self._manager = self._open()
 
-    def _open(self) -> ocp.CheckpointManager:
+    @cached_property
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint.checkpoint_managers import preservation_policy
+
         newest = preservation_policy.LatestN(self._keep)
         best = preservation_policy.BestN(get_metric_fn=_score, n=1)
         options = ocp.CheckpointManagerOptions(
@@ -80,8 +83,14 @@ class Checkpoints:
         )
         return ocp.CheckpointManager(self.folder, options=options)
 
+    @property
+    def _opened(self) -> bool:
+        return "_manager" in self.__dict__
+
     def steps(self) -> list[int]:
         """The committed steps, oldest first; one that is being written is waited for."""
+        if not self._opened and not any(self.folder.glob("[0-9]*")):
+            return []
         self.wait()
         return sorted(self._manager.all_steps())
 
@@ -91,6 +100,8 @@ class Checkpoints:
 
     def save(self, step: int, state: Any, score: float = UNSCORED) -> None:
         """Save in the background; ``state`` may be donated as soon as this returns."""
+        import orbax.checkpoint as ocp
+
         # own copies: on CPU a view of the device's buffer would keep the next step from reusing it
         held = jax.tree.map(lambda leaf: np.array(leaf), state)
         self._manager.save(
@@ -138,6 +149,8 @@ class Checkpoints:
         return None
 
     def _read(self, step: int, like: Tree) -> Tree:
+        import orbax.checkpoint as ocp
+
         target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         try:
             found = self._manager.restore(
@@ -160,22 +173,24 @@ class Checkpoints:
         return state
 
     def _set_aside(self, steps: list[int]) -> None:
-        self._manager.close()
+        self.close()
         aside = self.folder.parent / "damaged"
         aside.mkdir(exist_ok=True)
         for step in steps:
             shutil.rmtree(aside / str(step), ignore_errors=True)
             shutil.move(self.folder / str(step), aside / str(step))
         self._say(f"moved {', '.join(map(str, steps))} to {aside}")
-        self._manager = self._open()
 
     def wait(self) -> None:
         """Return when every save is committed."""
-        self._manager.wait_until_finished()
+        if self._opened:
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Commit what is under way and release the folder."""
-        self._manager.close()
+        if self._opened:
+            self._manager.close()
+            del self._manager  # what it knows of the folder grows old
 
 
 def _score(metrics: Any) -> float:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxcnn.config import Config
+from jaxcnn.engine import backend
 from jaxcnn.engine.checkpoint import UNSCORED, Checkpoints
 from jaxcnn.engine.job import Job
 from jaxcnn.engine.metrics import Metrics
@@ -61,6 +62,8 @@ class Diary:
     def __init__(self, job: Job, config: Config, folder: RunFolder) -> None:
         self.config, self.folder = config, folder
         self._job = job
+        # one program: operation by operation, each of them would be compiled when the first row is written
+        self._schedule = jax.jit(job.schedule, compiler_options=backend.hasty())
         write_atomically(folder.environment, json.dumps(environment(config.seed), indent=2) + "\n")
         self._checkpoints = Checkpoints(folder.checkpoints, keep=config.keep)
         self.start: int
@@ -97,7 +100,7 @@ class Diary:
                 f"the training loss is {values['loss']} by step {step}: lower --learning_rate "
                 f"(it is {self.config.learning_rate}) or raise --warmup, with another --workdir"
             )
-        values["learning_rate"] = self.config.learning_rate * float(self._job.schedule(step - 1))
+        values["learning_rate"] = self.config.learning_rate * float(self._schedule(step - 1))
         if images_per_second:
             values["images_per_second"] = round(images_per_second, 1)
         self._training = values

@@ -209,9 +209,9 @@ class Job:
         """How many steps one compiled call takes; it affects rounding, so only the hardware decides it."""
         return 1 if jax.default_backend() == "cpu" or feed.data is None else STEPS_PER_CALL
 
-    def compiled_steps(self, feed: Any) -> Steps:
+    def compiled_steps(self, feed: Any, jit_here: Any = backend.JitHere) -> Steps:
         """The steps of a call, compiled when it is first called."""
-        return Steps(self.reading(feed), self.advance, apart=self.apart(feed))
+        return Steps(self.reading(feed), self.advance, apart=self.apart(feed), jit_here=jit_here)
 
     def apart(self, feed: Any) -> bool:
         """Whether the steps read and train apart, see :class:`jaxcnn.engine.steps.Steps`."""

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -31,11 +31,15 @@ class Interrupted:
     step: int
 
 
-def run(config: Config) -> Result | Interrupted:
+def run(config: Config, jit_here: Callable[..., Any] = backend.JitHere) -> Result | Interrupted:
     """Train the configuration's job in its run folder, or go on with it, to the end.
 
     Every step is a function of ``(config, seed, step)``, so a run that was stopped anywhere ends with
     the same bits as one that was not.
+
+    Args:
+      config: of the job.
+      jit_here: compiles its step, see :class:`jaxcnn.engine.steps.Steps`.
 
     Raises:
       UserError: the configuration or the folder does not do; nothing was changed.
@@ -52,10 +56,10 @@ def run(config: Config) -> Result | Interrupted:
     with folder.claim(config):
         print(job.describe(), flush=True)
         with closing(Diary(job, config, folder)) as diary:
-            return _train(job, diary) or diary.finish()
+            return _train(job, diary, jit_here) or diary.finish()
 
 
-def _train(job: Job, diary: Diary) -> Interrupted | None:
+def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted | None:
     """Take the steps that are left; on a stop request, save and return early."""
     total, start = job.steps, diary.start
     if start:
@@ -65,7 +69,7 @@ def _train(job: Job, diary: Diary) -> Interrupted | None:
     state = job.init_state() if diary.saved is None else job.replicate(diary.saved)
     feed = job.feed()
     steps_per_call, device_data = job.steps_per_call(feed), job.replicate(feed.data)
-    values, call = job.replicate(job.values), job.compiled_steps(feed)
+    values, call = job.replicate(job.values), job.compiled_steps(feed, jit_here)
     in_flight: deque[Any] = deque()
     totals, late = job.zero(), Late()
     with (

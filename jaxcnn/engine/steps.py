@@ -10,6 +10,7 @@ from jaxcnn.engine import backend
 Read = Callable[[Any, Any, Any, Any], Any]
 Advance = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 Mapped = Callable[[Callable[..., Any], tuple[int | None, ...]], Callable[..., Any]]
+JitHere = Callable[..., Any]  # makes of a function what backend.JitHere does
 
 
 class Steps:
@@ -24,6 +25,7 @@ class Steps:
         other trains on it to the same bits wherever it is from, see
         :func:`jaxcnn.engine.backend.compiled_here`. Otherwise a call is one program.
       mapped: makes of a function and the axes of its arguments one for several runs at once.
+      jit_here: compiles the program that trains, where it is one apart.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Steps:
         *,
         apart: bool,
         mapped: Mapped = lambda function, axes: function,
+        jit_here: JitHere = backend.JitHere,
     ) -> None:
         def scan(values: Any, state: Any, totals: Any, data: Any, payloads: Any) -> tuple[Any, Any]:
             def one(carry: tuple[Any, Any], payload: Any) -> tuple[tuple[Any, Any], None]:
@@ -47,7 +50,7 @@ class Steps:
         self._apart = apart
         self._whole = jax.jit(mapped(scan, (0, 0, 0, None, 0)), donate_argnums=1)
         self._read = jax.jit(mapped(read_one, (0, 0, None, 0)))
-        self._advance = backend.JitHere(mapped(advance, (0, 0, 0, 0)), donate_argnums=1)
+        self._advance = jit_here(mapped(advance, (0, 0, 0, 0)), donate_argnums=1)
 
     def __call__(self, values: Any, state: Any, totals: Any, data: Any, payloads: Any) -> tuple[Any, Any]:
         if not self._apart:

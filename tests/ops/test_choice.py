@@ -72,6 +72,11 @@ def test_programs_that_leave_this_process_do_not_call_onednn(monkeypatch):
     assert calls_onednn(gradients().lower(x, kernel).as_text())
     exported = jax.export.export(gradients(), platforms=["cpu"])(x, kernel)
     assert not calls_onednn(exported.mlir_module())
+    names = ("__onednn$convolution", "__onednn$matmul")
+    calls = [jax.export.DisabledSafetyCheck.custom_call(name) for name in names]
+    with lowering.onednn.staying():
+        staying = jax.export.export(gradients(), platforms=["cpu"], disabled_checks=calls)(x, kernel)
+    assert calls_onednn(staying.mlir_module())
     monkeypatch.setattr(lowering.onednn, "_kept", lambda: True)
     assert not calls_onednn(gradients().lower(x, kernel).as_text())
     asked = jax.jit(lambda x, kernel: ops.conv(x, kernel, lowering="onednn"))
@@ -110,7 +115,7 @@ def test_a_machine_that_does_not_tell_its_processor_does_without(monkeypatch):
         (None, True, 1.0, False),
         ("somewhere", True, 1.0, True),
         ("somewhere", False, 1.0, True),  # JAX goes on with a cache that it has used
-        ("somewhere", True, math.inf, False),
+        ("somewhere", True, math.inf, True),  # by whatever thread that is, so not for good
     ],
 )
 def test_what_jaxs_cache_keeps(monkeypatch, folder, enabled, seconds, kept):
@@ -121,6 +126,8 @@ def test_what_jaxs_cache_keeps(monkeypatch, folder, enabled, seconds, kept):
     }
     monkeypatch.setattr(lowering.onednn.jax, "config", SimpleNamespace(**numbers))
     assert lowering.onednn._kept() == kept
+    with lowering.onednn.staying():
+        assert not lowering.onednn._kept()
 
 
 @pytest.mark.parametrize(

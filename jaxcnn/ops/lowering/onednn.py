@@ -16,9 +16,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,28 @@ def missing() -> str | None:
 def _kept() -> bool:
     """Whether JAX may write compiled programs to its cache; once used, switching it off is not enough."""
     config: Any = jax.config  # its options are made when jax is imported
-    folder = config.jax_compilation_cache_dir
-    return bool(folder) and isfinite(config.jax_persistent_cache_min_compile_time_secs)
+    return bool(config.jax_compilation_cache_dir) and not stays()
+
+
+_stays = ContextVar("stays", default=False)
+
+
+def stays() -> bool:
+    """Whether this thread is within :func:`staying`."""
+    return _stays.get()
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """What this thread lowers within runs in processes of this machine alone, and JAX's cache is kept off it.
+
+    It may call oneDNN even where there is a cache, and where it is exported.
+    """
+    token = _stays.set(True)
+    try:
+        yield
+    finally:
+        _stays.reset(token)
 
 
 @cache

@@ -22,11 +22,11 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType
 
+from jaxcnn.ops.lowering import onednn
 from jaxcnn.ops.lowering.choose import choose
 from jaxcnn.ops.lowering.direct import Direct
 from jaxcnn.ops.lowering.dot import Dot
 from jaxcnn.ops.lowering.lowering import Form, Lowering
-from jaxcnn.ops.lowering.onednn import OneDnn
 from jaxcnn.ops.lowering.spec import Problem
 
 TENSORS: tuple[Form, ...] = ("input", "kernel", "output")
@@ -205,7 +205,7 @@ def _lower(
         return compute(first, second)
     if not _apart(way, problem, form, platform):
         return jax.vmap(compute)(first, second)
-    if (isinstance(way, OneDnn) or platform != "cpu") and 0 < len(first) <= UNROLLED:
+    if (isinstance(way, onednn.OneDnn) or platform != "cpu") and 0 < len(first) <= UNROLLED:
         return jnp.stack([compute(*lane) for lane in zip(first, second, strict=True)])
     return lax.map(lambda lane: compute(*lane), (first, second))
 
@@ -234,7 +234,8 @@ def _register(platform: str | None) -> None:
         where = module.axis_context
         if isinstance(where, mlir.ShardingContext) and where.num_devices > 1:
             return on_several(context, *operands, **params)
-        lower = elsewhere if module.lowering_parameters.for_export else here
+        goes = module.lowering_parameters.for_export and not onednn.stays()
+        lower = elsewhere if goes else here
         return lower(context, *operands, **params)
 
     mlir.register_lowering(conv_p, rule, platform=platform)
