@@ -31,9 +31,9 @@ def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     'known: adamw, sgd'
     """
     names = sorted(names)
-    held = [each for each in names if len(name) > 2 and name in each]
+    held = sorted((each for each in names if len(name) > 2 and name in each), key=len)
     alike = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
-    close = list(dict.fromkeys(held + alike))[:most] if len(held) <= most else alike
+    close = list(dict.fromkeys(held + alike if len(held) <= most else alike))[:most]
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(names)}"
