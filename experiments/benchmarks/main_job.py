@@ -22,7 +22,7 @@ from absl import app, flags, logging
 
 REPEATS = flags.DEFINE_integer("repeats", 5, "processes for each start-up figure", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns between the step alone and the whole loop", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 300, "steps in a turn", lower_bound=10)
+STEPS = flags.DEFINE_integer("steps", 0, "steps in a turn; 0: as many as the job has", lower_bound=0)
 FLAGFILE = flags.DEFINE_string("job", "experiments/digits.flags", "the training flagfile")
 JSON = flags.DEFINE_string("json", "", "where to write the figures; empty: nowhere")
 
@@ -82,7 +82,10 @@ def timed(words: list[str], cache: Path, until: Path | None = None) -> float:
 
 
 def throughput(scratch: Path) -> dict[str, float]:
-    """Images a second of the compiled step alone and of the whole loop, in turns in one process."""
+    """Images a second of the compiled step alone and of the whole loop, in turns in one process.
+
+    The loop's are those that it logs last, over its last five seconds of training.
+    """
     import jax
 
     from jaxcnn.config import Config
@@ -92,8 +95,8 @@ def throughput(scratch: Path) -> dict[str, float]:
     base = Config.from_flagfile(FLAGFILE.value)
     alone, whole, ratios = [], [], []
     for turn in range(ROUNDS.value):
-        config = replace(base, steps=STEPS.value, workdir=str(scratch / f"loop-{turn}"))
-        job = Job(config)
+        config = replace(base, workdir=str(scratch / f"loop-{turn}"))
+        job = Job(replace(config, steps=STEPS.value) if STEPS.value else config)
         feed = job.feed()
         data, state, totals = job.replicate(feed.data), job.init_state(), job.zero()
         values = job.replicate(job.values)
@@ -102,12 +105,12 @@ def throughput(scratch: Path) -> dict[str, float]:
         state, totals = call(values, state, totals, data, payload)
         jax.block_until_ready(totals)
         begun = time.perf_counter()
-        for _ in range(STEPS.value):
+        for _ in range(job.steps):
             state, totals = call(values, state, totals, data, payload)
         jax.block_until_ready(totals)
-        alone.append(STEPS.value * config.batch_size / (time.perf_counter() - begun))
+        alone.append(job.steps * config.batch_size / (time.perf_counter() - begun))
 
-        loop.run(config)
+        loop.run(job.config)
         rows = [
             json.loads(line) for line in (Path(config.workdir) / "metrics.jsonl").read_text().splitlines()
         ]
