@@ -68,7 +68,7 @@ def likely(name: str) -> str:
     >>> likely("resnet2O")
     'did you mean resnet32 or resnet20 or resnet?'
     >>> likely("VGG16")
-    'did you mean vgg16 or vgg19 or vgg13?'
+    'did you mean vgg16 or vgg16_bn or vgg19?'
     """
     close = nearest(name.lower(), _BUILDERS)
     return close if close.startswith("did") else "python -m jaxcnn.describe --models='*' lists all names"

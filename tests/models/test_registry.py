@@ -33,7 +33,7 @@ def clean(monkeypatch):
         ("resnet20(norm=None)", r"norm=None: expected one of batch, channel, group, instance, layer, none"),
         ("resnet20(activation='rellu')", r"activation='rellu' is unknown; did you mean .*relu"),
         ("resnet20(conv='c')", r"conv='c' is unknown"),
-        ("resnet20(head='flat')", r"head='flat' is unknown; did you mean .*flatten\?"),
+        ("resnet20(head='flat')", r"head='flat' is unknown; did you mean .*flatten"),
         ("resnet20(shortcut='padd')", r"shortcut='padd' is unknown; did you mean pad\?"),
         ("resnet20(shortcut='identity')", r"shortcut='identity' cannot change shapes"),
         ("resnet20(drop_path=1)", r"drop_path=1: expected at least 0 and below 1"),
