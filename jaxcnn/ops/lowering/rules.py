@@ -216,6 +216,11 @@ NATIVE = Table(
             "one axis: XLA's is as fast",
         ),
         Rule(
+            "direct",
+            lambda p, form: form == "kernel" and _flat(p) and 1e6 <= p.macs < 3.5e6 and not _deep(p),
+            "small: tiles take longer to lay out than XLA's convolution",
+        ),
+        Rule(
             "tiles",
             lambda p, form: form == "kernel" and p.macs >= 1e6 and not _deep(p),
             "few taps: products of matrices over tiles",
