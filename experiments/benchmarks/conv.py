@@ -30,7 +30,7 @@ from jax import lax
 
 from experiments.benchmarks.conv_shapes import MORE, SHAPES, draw
 from experiments.benchmarks.conv_torch import torch_sides
-from experiments.benchmarks.timing import in_turns, ratio
+from experiments.benchmarks.timing import call, in_turns, ratio
 from jaxcnn.ops import lowering
 from jaxcnn.ops.lowering import Problem
 
@@ -187,17 +187,6 @@ def measure(
 
 def compiled(function: Callable[..., Any], args: Sequence[Any]) -> Any:
     return jax.jit(function).lower(*args).compile()
-
-
-def call(program: Callable[..., Any], args: Sequence[Any], calls: int = 1) -> Callable[[], Any]:
-    """Calls of which the last is waited for; a device ends them in order."""
-
-    def run() -> None:
-        for _ in range(calls):
-            last = program(*args)
-        jax.block_until_ready(last)
-
-    return run
 
 
 def compile_ratio(

@@ -7,7 +7,6 @@ lowering that can, in turns; a ratio is the FFT's median time over that of the f
 the least size from which on the ratio stays below 1.
 """
 
-import functools
 import json
 import statistics
 import time
@@ -20,7 +19,7 @@ from absl import app, flags
 
 from experiments.benchmarks.conv_shapes import shape
 from experiments.benchmarks.forms import FORMS, names, program, tensors
-from experiments.benchmarks.timing import in_turns
+from experiments.benchmarks.timing import call, in_turns
 from jaxcnn.ops.lowering import Form, Problem
 
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns", lower_bound=1)
@@ -70,7 +69,7 @@ def measure(problem: Problem, form: Form) -> dict[str, Any]:
     """Median milliseconds of each lowering, the fastest other, and the FFT's ratio to it."""
     arguments = tensors(problem, form, "float32")
     sides: dict[str, Callable[[], Any]] = {
-        name: functools.partial(run, program(problem, form, "float32", name), arguments)
+        name: call(program(problem, form, "float32", name), arguments)
         for name in names(problem, form, "float32")
     }
     medians = {
@@ -79,10 +78,6 @@ def measure(problem: Problem, form: Form) -> dict[str, Any]:
     }
     other = min((name for name in medians if name != "fft"), key=medians.__getitem__)
     return {"ms": medians, "other": other, "ratio": medians["fft"] / medians[other]}
-
-
-def run(compiled: Callable[..., jax.Array], arguments: list[jax.Array]) -> None:
-    compiled(*arguments).block_until_ready()
 
 
 def crossing(ratios: Mapping[int, float]) -> int | None:

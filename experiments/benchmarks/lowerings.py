@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from absl import app, flags
 
 from experiments.benchmarks.conv_shapes import MORE, SHAPES
 from experiments.benchmarks.forms import FORMS, in_torch, names, program, tensors
-from experiments.benchmarks.timing import in_turns
+from experiments.benchmarks.timing import call, in_turns
 from jaxcnn.ops import lowering
 from jaxcnn.ops.lowering import Problem
 
@@ -51,7 +50,7 @@ def main(words: list[str]) -> None:
             theirs = in_torch(problem, dtype, CALLS.value)
             for form in FORMS:
                 sides = {
-                    way: call(programs[key], tensors(problem, form, dtype))
+                    way: call(programs[key], tensors(problem, form, dtype), CALLS.value)
                     for way in names(problem, form, dtype)
                     if (key := (name, dtype, form, way)) in programs
                 }
@@ -88,15 +87,6 @@ def compile_all(shapes: dict[str, Problem]) -> dict[tuple[str, str, str, str], A
         print("left out:", *key)
     pool.shutdown()
     return {key: job.result() for key, job in jobs.items() if not job.cancelled()}
-
-
-def call(compiled: Any, arguments: list[jax.Array]) -> Callable[[], None]:
-    def run() -> None:
-        for _ in range(CALLS.value):
-            last = compiled(*arguments)
-        last.block_until_ready()
-
-    return run
 
 
 def write(rows: list[dict[str, Any]]) -> None:

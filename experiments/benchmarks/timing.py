@@ -3,7 +3,10 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
 
 
 def in_turns(
@@ -38,3 +41,14 @@ def in_turns(
 def ratio(seconds: Mapping[str, list[float]], ours: str, theirs: str) -> float:
     """The median over rounds of ours / theirs."""
     return statistics.median(a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True))
+
+
+def call(program: Callable[..., Any], args: Sequence[Any], calls: int = 1) -> Callable[[], None]:
+    """Calls of which the last is waited for; a device ends them in order."""
+
+    def run() -> None:
+        for _ in range(calls):
+            last = program(*args)
+        jax.block_until_ready(last)
+
+    return run

@@ -105,10 +105,13 @@ class _Jit:
         try:
             with backend.lowered_here():
                 exported = jax.export.export(jax.jit(listed), disabled_checks=_ALLOWED)(*_abstract(lists))
-            self._program = self._compiled(bytes(exported.serialize()))
-        except (ValueError, NotImplementedError):  # it calls what no text can say: Python, say
+            text = bytes(exported.serialize())
+        except (NotImplementedError, ValueError):
+            # JAX writes no text of what calls Python (the first) or a kernel that is not always there (the
+            # second), so it is compiled as it is: traced anew, by which a mistake of its own is raised again
             self._program = backend.JitHere(listed, donate_argnums=0)
             return self._program.compile(*lists)
+        self._program = self._compiled(text)
         return self._program
 
     def _lists(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:

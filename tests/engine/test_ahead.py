@@ -113,3 +113,20 @@ def test_the_oldest_texts_go(compiled, tmp_path, monkeypatch):
     for epochs in (1.0, 2.0, 3.0):
         run(replace(CONFIG, epochs=epochs))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_mistake_in_a_step_is_raised(compiled):
+    def wrong(values, state, totals, batch):
+        raise ValueError("the step says what is wrong with it")
+
+    with pytest.raises(ValueError, match="the step says"):
+        run(function=wrong)
+
+
+def test_a_text_that_does_not_compile_is_no_reason_to_go_without(compiled, monkeypatch):
+    def refuse(text):
+        raise ValueError("the compiler says what is wrong with it")
+
+    monkeypatch.setattr(ahead, "_compile", refuse)
+    with pytest.raises(ValueError, match="the compiler says"):
+        run()
