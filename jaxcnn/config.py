@@ -156,7 +156,9 @@ class Config(Flags):
     )
 
     eval_every: float = flag(1.0, "Bookkeeping", "epochs between validations", check="positive")
-    save_every: float = flag(1.0, "Bookkeeping", "epochs between checkpoints", check="positive", course=False)
+    save_every: float = flag(
+        1.0, "Bookkeeping", "epochs between checkpoints, beside the best", check="positive", course=False
+    )
     keep: int = flag(
         2, "Bookkeeping", "newest checkpoints kept, beside the best", check="positive", course=False
     )

@@ -71,7 +71,7 @@ def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted 
     steps_per_call, device_data = job.steps_per_call(feed), job.replicate(feed.data)
     values, call = job.replicate(job.values), job.compiled_steps(feed, jit_here)
     in_flight: deque[Any] = deque()
-    totals, late = job.zero(), Late()
+    totals, late, best = job.zero(), Late(), diary.best_score()
     with (
         TrainingProgress(total, start, job.config.batch_size) as progress,
         closing(feed.stream(start)) as payloads,
@@ -103,7 +103,10 @@ def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted 
                     if due.validate:
                         score = diary.validation(step, job.evaluate(state.variables(), "validation"))
                         progress.say(f"{diary.summary} · {progress.rate()}")
-                    diary.save(step, state, score)
+                    # of equals the last is the best, wherever the run was stopped and resumed
+                    if due.save or stop or best <= score > UNSCORED:
+                        diary.save(step, state, score)
+                    best = max(best, score)
             if stop and step < total:
                 return Interrupted(stop[0], step)
             before = step
