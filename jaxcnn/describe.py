@@ -35,6 +35,8 @@ One layer:
   --padding        SAME, VALID, CAUSAL, FULL, CIRCULAR, REFLECT, REPLICATE, or pixels [SAME; pooling: 0]
   --dilation       pixels between taps [1]
   --groups         independent parts of the channels [1]
+  --lowering       of a conv: auto, direct, dot, shift, tiles, winograd, fft, onednn or merged [auto]
+  --platform       where: cpu, cuda, rocm or tpu [what is here]
 """
 
 
@@ -50,6 +52,8 @@ def define_flags() -> None:
         "strides",
         "padding",
         "dilation",
+        "lowering",
+        "platform",
     ):
         flags.DEFINE_string(name, "", "")
     for name, default in (("num_classes", 0), ("features", 0), ("groups", 1)):
@@ -90,7 +94,8 @@ def main(words: list[str]) -> int:
     return 0
 
 
-LAYER = ("kernel", "features", "strides", "padding", "dilation", "groups")  # flags of --op alone
+LAYER = ("kernel", "features", "strides", "padding", "dilation", "groups", "lowering", "platform")
+"""Flags of ``--op`` alone."""
 
 
 def _reject_spare() -> None:

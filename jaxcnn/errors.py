@@ -23,16 +23,21 @@ class RunFailed(UserError):
 def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     """A hint naming what is closest to ``name``, or all ``names`` when nothing is close.
 
-    >>> nearest("resnet2O", ["resnet20", "mlp"])
-    'did you mean resnet20?'
+    >>> nearest("resnet2O", ["mlp", "resnet32", "resnet20"])
+    'did you mean resnet20 or resnet32?'
     >>> nearest("acc", ["macs", "val_accuracy"])
     'did you mean val_accuracy or macs?'
     >>> nearest("zzz", ["sgd", "adamw"])
     'known: adamw, sgd'
     """
+
+    def likeness(each: str) -> tuple[float, int]:
+        matcher = difflib.SequenceMatcher(None, each, name)
+        return matcher.ratio(), matcher.find_longest_match().size
+
     names = sorted(names)
     held = sorted((each for each in names if len(name) > 2 and name in each), key=len)
-    alike = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    alike = [each for each in sorted(names, key=likeness, reverse=True) if likeness(each)[0] >= 0.5][:most]
     close = list(dict.fromkeys(held + alike if len(held) <= most else alike))[:most]
     if close:
         return f"did you mean {' or '.join(close)}?"

@@ -44,7 +44,7 @@ def test_it_lists_networks_with_their_parameters():
         ),
         (
             ("--models=rsnet*",),
-            "--models='rsnet*': no network has such a name; did you mean resnet or resnet8 or resnet56?",
+            "--models='rsnet*': no network has such a name; did you mean resnet or resnet8 or resnet14?",
         ),
         (
             ("--model=lenet5", "--op=conv"),

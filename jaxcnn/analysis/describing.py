@@ -140,7 +140,8 @@ def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:
       op: a name of :data:`OPERATIONS`.
       sizes: of the batch, (n, *spatial, c).
       options: ``kernel``, ``strides``, ``padding`` and ``dilation`` as written (missing or empty: the
-        default), ``features`` (0: as many as channels) and ``groups``.
+        default), ``features`` (0: as many as channels) and ``groups``; of a convolution ``lowering`` and
+        ``platform``, as in :func:`jaxcnn.ops.explain`.
 
     Returns:
       A line each for the output, pixels never read, parameters, multiply-accumulates, receptive field, memory
@@ -159,21 +160,24 @@ def operation(op: str, sizes: Sequence[int], options: Mapping[str, Any]) -> str:
         raise UserError(f"--op={op!r} is unknown; {nearest(op, OPERATIONS)}")
     if not 3 <= len(sizes) <= 5:
         raise UserError(f"--input={_csv(sizes)}: expected examples, one to three spatial axes, channels")
-    kernel = whole_numbers("kernel", options.get("kernel") or "3")
+    kernel, groups = whole_numbers("kernel", options.get("kernel") or "3"), options.get("groups", 1)
     given = {name: _numbers_or_names(name, options[name]) for name in WINDOW if options.get(name)}
+    asked = {name: options[name] for name in ("lowering", "platform") if options.get(name)}
+    for name in asked:
+        if op != "conv":
+            raise UserError(f"--{name} says nothing of --op={op}, only of conv; leave it out")
     try:
         taps = ops.geometry.spatial_tuple(kernel[0] if len(kernel) == 1 else kernel, len(sizes) - 2, "kernel")
-        layer, weights = OPERATIONS[op](sizes, taps, options.get("groups", 1), options.get("features", 0))
+        layer, weights = OPERATIONS[op](sizes, taps, groups, options.get("features", 0))
         found = trace(lambda w, x: layer(x, w, **given), weights, _shape(*sizes))
+        facts = _facts(found, weights)
+        if op == "conv":
+            facts += _lowerings(sizes, weights["kernel"].shape, groups=groups, **given, **asked)
     except (TypeError, ValueError) as error:
         raise UserError(f"--op={op}: {_line(error)}") from error
-    groups = options.get("groups", 1)
     title = f"{op} {listing.sizes(taps)} on {listing.sizes(sizes)}" + (
         f", in {groups} groups" if groups > 1 else ""
     )
-    facts = _facts(found, weights)
-    if op == "conv":
-        facts += _lowerings(sizes, weights["kernel"].shape, groups=groups, **given)
     return "\n".join([title, *listing.aligned(facts, left=2)])
 
 

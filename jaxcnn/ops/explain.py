@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.geometry import Padding
-from jaxcnn.ops.lowering import Form, choose, conv_p, lowering_platform
+from jaxcnn.ops.lowering import PLATFORMS, Form, choose, conv_p, lowering_platform
 
 
 def explain(
@@ -40,7 +40,7 @@ def explain(
       gradient, each with the reason.
 
     Raises:
-      TypeError, ValueError: as :func:`jaxcnn.ops.conv` does.
+      TypeError, ValueError: as :func:`jaxcnn.ops.conv` does; the platform is not known.
 
     Example:
       >>> print(explain((8, 56, 56, 128), (3, 3, 1, 128), groups=128, platform="cpu", portable=True))
@@ -49,6 +49,8 @@ def explain(
       input gradient: shift, depthwise: ...
       kernel gradient: shift, depthwise: ...
     """
+    if platform and platform not in PLATFORMS:
+        raise ValueError(f"platform={platform!r} is not known; expected one of {', '.join(PLATFORMS)}")
     call = partial(
         conv, strides=strides, padding=padding, dilation=dilation, groups=groups, lowering=lowering
     )

@@ -121,6 +121,13 @@ def test_how_a_layer_is_computed_here_and_elsewhere(monkeypatch, missing):
     )
 
 
+def test_how_a_layer_is_computed_on_another_platform_or_by_another_lowering():
+    said = explain("conv", (8, 56, 56, 128), groups=128, platform="cuda", lowering="shift")
+    assert said["computed by"] == said["input gradient"] == said["kernel gradient"] == "shift, asked for"
+    said = explain("conv", (8, 56, 56, 128), groups=128, dilation="2", platform="cuda")
+    assert said["kernel gradient"].startswith("shift, ")
+
+
 def test_a_lossy_stride_is_counted():
     assert explain("conv", (1, 7, 7, 1), strides="3", padding="valid")["never read"] == "13 of 49 pixels"
     assert explain("max_pool", (2, 57, 57, 3), kernel="2")["never read"] == "113 of 3,249 pixels"
@@ -157,6 +164,24 @@ def test_enlarging():
             (8, 2, 2, 3),
             {"padding": "VALID"},
             "--op=conv: a kernel of 3 with dilation 1 spans 3 pixels",
+        ),
+        (
+            "conv",
+            (8, 8, 8, 3),
+            {"platform": "gpu"},
+            "--op=conv: platform='gpu' is not known; expected one of cpu, cuda, rocm, tpu",
+        ),
+        (
+            "conv",
+            (8, 8, 8, 3),
+            {"lowering": "winogard"},
+            "--op=conv: lowering='winogard' is not known; did you mean winograd?",
+        ),
+        (
+            "max_pool",
+            (8, 8, 8, 3),
+            {"lowering": "dot"},
+            "--lowering says nothing of --op=max_pool, only of conv; leave it out",
         ),
         ("max_pool", (8, 8, 8, 3), {"groups": 3}, "--op=max_pool: pooling has neither groups nor features"),
     ],

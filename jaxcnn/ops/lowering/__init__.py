@@ -6,13 +6,14 @@
 import jax
 
 from jaxcnn.ops.lowering import onednn
-from jaxcnn.ops.lowering.choose import NAMES, check, choose
+from jaxcnn.ops.lowering.choose import NAMES, PLATFORMS, check, choose
 from jaxcnn.ops.lowering.lowering import Form
 from jaxcnn.ops.lowering.primitive import bind, conv_p, lowering_platform, reference
 from jaxcnn.ops.lowering.spec import ConvSpec, Problem, dimension_numbers
 
 __all__ = [
     "NAMES",
+    "PLATFORMS",
     "ConvSpec",
     "Form",
     "Problem",

@@ -20,6 +20,9 @@ class Choice(NamedTuple):
     reason: str
 
 
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+"""Where a program may run."""
+
 MEASURED = ("cpu", "cuda")
 """Platforms for which there are rules."""
 
@@ -43,7 +46,7 @@ def choose(
       problem: the convolution.
       form: what is computed: the output or the gradient by input or kernel.
       dtype: of the arrays.
-      platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``; anything else has XLA's convolution.
+      platform: one of :data:`PLATFORMS`; anything else has XLA's convolution.
       lowering: a name, which holds for each form that it can compute, or ``"auto"``.
       portable: whether the program will run elsewhere than it is compiled.
       lanes: whether several such convolutions are computed, each of tensors of its own.

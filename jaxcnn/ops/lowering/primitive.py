@@ -12,7 +12,7 @@ How a form is computed is decided when the program is compiled, for the platform
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType
 
 from jaxcnn.ops.lowering import onednn
-from jaxcnn.ops.lowering.choose import choose
+from jaxcnn.ops.lowering.choose import PLATFORMS, choose
 from jaxcnn.ops.lowering.direct import Direct
 from jaxcnn.ops.lowering.dot import Dot
 from jaxcnn.ops.lowering.lowering import Form, Lowering
@@ -82,7 +82,7 @@ def _abstract(first: Any, second: Any, *, form: Form, problem: Problem, lowering
     return first.update(shape=(*lanes, *shape_of(form, problem)), weak_type=False)
 
 
-@cache
+@lru_cache(maxsize=4096)  # as many as JAX's own caches hold
 def _compiled(form: Form, problem: Problem, lowering: str) -> Callable[..., jax.Array]:
     return jax.jit(partial(conv_p.bind, form=form, problem=problem, lowering=lowering))
 
@@ -253,5 +253,5 @@ def lowering_platform() -> str:
     return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
 
 
-for _platform in ("cpu", "cuda", "rocm", "tpu", None):
+for _platform in (*PLATFORMS, None):
     _register(_platform)
