@@ -162,9 +162,10 @@ def _joined(kernel: jax.Array, problem: Problem) -> tuple[jax.Array, Problem]:
     """The same depthwise convolution in fewer groups, whose channels do not meet: zeros are between them."""
     size = _side_by_side(problem.spec.groups)
     groups = problem.spec.groups // size
-    taps = kernel.reshape(*problem.taps, 1, groups, size)
-    own = np.eye(size, dtype=kernel.dtype).reshape(*(1,) * problem.spec.ndim, size, 1, size)
-    kernel = (taps * own).reshape(*problem.taps, size, groups * size)
+    taps = kernel.reshape(*problem.taps, groups, size)
+    spread = lax.pad(taps, jnp.zeros((), kernel.dtype), [(0, 0, 0)] * (taps.ndim - 1) + [(0, 0, size)])
+    squares = spread.reshape(*taps.shape, size)  # with the taps on their diagonals
+    kernel = jnp.moveaxis(squares, -3, -2).reshape(*problem.taps, size, groups * size)
     return kernel, Problem(problem.input, kernel.shape, problem.spec._replace(groups=groups))
 
 
