@@ -36,7 +36,7 @@ def max_pool(
 
     y[i] = max over taps t of x[i·stride − low + t·dilation]; padding never wins. The gradient of a window
     goes to its first maximum in scan order (last axis fastest), as in torch. A NaN in a window makes its
-    maximum NaN.
+    maximum NaN, whose gradient goes nowhere in particular.
 
     Args:
       x: values, shape (n, *spatial, c).

@@ -136,9 +136,9 @@ def _max_jvp(stage: Stage, primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 def _winners(x: Array, y: Array, stage: Stage) -> Array:
     """The number, in scan order, of the first tap that reads each window's maximum."""
-    # Padding must lose even to −∞ here, and must differ from that of the maximum: reads in common would be
-    # written to memory for both. A NaN equals nothing and leaves the middle tap.
-    reads = list(_reads(x, stage, float(jnp.finfo(x.dtype).min)))
+    # Padding must lose to every number, as a NaN does, and must differ from that of the maximum: reads in
+    # common would be written to memory for both. So a maximum that is NaN leaves the middle tap.
+    reads = list(_reads(x, stage, math.nan))
     number_type = jnp.int8 if len(reads) < 128 else jnp.int32
     winners = jnp.full(y.shape, len(reads) // 2, number_type)
     for number, value in reversed(list(enumerate(reads))):

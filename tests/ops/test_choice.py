@@ -130,10 +130,19 @@ def test_what_jaxs_cache_keeps(monkeypatch, folder, enabled, seconds, kept):
         assert not lowering.onednn._kept()
 
 
+@pytest.mark.parametrize("name", lowering.NAMES)
+def test_no_images_make_no_outputs_by_any_name(name):
+    x, kernel = jnp.ones((0, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
+    y, back = jax.vjp(lambda x, kernel: ops.conv(x, kernel, lowering=name), x, kernel)
+    assert y.shape == (0, 8, 8, 4)
+    assert [(each.shape, float(each.sum())) for each in back(y)] == [(x.shape, 0), (kernel.shape, 0)]
+
+
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
         ({"lowering": "winogrand"}, "lowering='winogrand' is not known; did you mean winograd?"),
+        ({"lowering": None}, "lowering=None is not known"),
         ({"lowering": "dot"}, "lowering='dot' cannot compute x of shape (1, 8, 8, 4)"),
         ({"lowering": "dot"}, "it needs one tap, or a window as large as the image; use lowering='auto'"),
         ({"lowering": "shift"}, "it needs groups of one channel each"),

@@ -184,6 +184,17 @@ def test_a_window_of_minus_infinity_sends_its_gradient_into_the_input():
     assert gradient.sum() == 1
 
 
+@pytest.mark.parametrize("window", [(3, 3), (3, 7)])
+def test_padding_never_takes_the_gradient_of_the_lowest_number(window):
+    torch = pytest.importorskip("torch")
+    padding = [each // 2 for each in window]
+    lowest = torch.full((1, 8, 8, 1), torch.finfo(torch.float32).min, requires_grad=True)
+    torch_pool("max", lowest, window, 2, padding=padding).sum().backward()
+    x = jnp.asarray(lowest.detach().numpy())
+    gradient = jax.grad(lambda x: ops.max_pool(x, window, strides=2, padding=padding).sum())(x)
+    np.testing.assert_array_equal(gradient, lowest.grad)
+
+
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8, jnp.bfloat16, jnp.float16])
 def test_max_pool_takes_other_dtypes(dtype):
     x = jnp.asarray(rng.integers(0, 100, (1, 6, 6, 2)), dtype)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxcnn.ops.geometry.size import as_pair, extent, output_size
+from jaxcnn.ops.geometry.size import as_pair, extent, output_size, positive
 
 
 class ReceptiveField(NamedTuple):
@@ -26,6 +26,7 @@ class ReceptiveField(NamedTuple):
         self, kernel: int, *, stride: int = 1, padding: int | tuple[int, int] = 0, dilation: int = 1
     ) -> "ReceptiveField":
         """The field after one more window, which reads the outputs of this one."""
+        positive(stride=stride)
         low, _ = as_pair(padding)
         return ReceptiveField(
             size=self.size + (extent(kernel, dilation) - 1) * self.jump,

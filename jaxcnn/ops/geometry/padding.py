@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxcnn.errors import nearest
-from jaxcnn.ops.geometry.size import as_pair, extent, is_sequence, output_size, spatial_tuple, transposed_size
+from jaxcnn.ops.geometry.size import (
+    as_pair,
+    extent,
+    is_sequence,
+    output_size,
+    positive,
+    spatial_tuple,
+    transposed_size,
+)
 
 PADDINGS = ("VALID", "SAME", "CAUSAL", "FULL", "CIRCULAR", "REFLECT", "REPLICATE")
 _BOUNDARIES = {"CIRCULAR": "circular", "REFLECT": "reflect", "REPLICATE": "replicate"}
@@ -157,6 +165,7 @@ def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) 
     >>> same_padding(32, 5), same_padding(32, 3, stride=2)
     ((2, 2), (0, 1))
     """
+    positive(stride=stride)
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + extent(kernel, dilation) - size, 0)
     return total // 2, total - total // 2
@@ -225,6 +234,8 @@ def _axis_padding(entry: Any, size: int, span: int, stride: int) -> AxisPadding:
                 return AxisPadding(span - 1, span - 1)
         if entry not in _BOUNDARIES:
             raise ValueError(f"padding={entry!r} is not known; {nearest(entry.upper(), PADDINGS)}")
+        if not size:
+            raise ValueError(f"padding={entry!r} continues the input, but an axis of it has no pixel")
         low = (span - 1) // 2
         high = max((-(-size // stride) - 1) * stride + span - size - low, 0)
         if entry == "REFLECT" and max(low, high) >= size:
@@ -233,12 +244,7 @@ def _axis_padding(entry: Any, size: int, span: int, stride: int) -> AxisPadding:
                 f"{size}; use 'REPLICATE' or a smaller kernel"
             )
         return AxisPadding(low, high, _BOUNDARIES[entry])
-    if is_sequence(entry) and len(entry) != 2:
-        raise ValueError(f"padding={entry!r}: expected a name, an int or a (low, high) pair")
-    try:
-        low, high = as_pair(entry)
-    except TypeError:
-        raise TypeError(f"padding={entry!r}: expected a name, an int or a (low, high) pair") from None
+    low, high = as_pair(entry)
     if low < 0 or high < 0:
         raise ValueError(f"padding={entry!r}: expected 0 or more; crop the input by slicing it")
     return AxisPadding(low, high)

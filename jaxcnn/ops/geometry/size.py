@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 
@@ -50,12 +51,27 @@ class StrideLoss(NamedTuple):
     unseen: tuple[int, ...]
 
 
+def positive(**numbers: int) -> None:
+    """Refuse a number of taps or pixels that is below 1 or not whole; a size that is not known yet passes.
+
+    >>> positive(kernel=3, stride=0)
+    Traceback (most recent call last):
+    ValueError: stride=0: expected 1 or more
+    """
+    for name, number in numbers.items():
+        if isinstance(number, Real) and not isinstance(number, Integral):
+            raise TypeError(f"{name}={number!r}: expected an int")
+        if number < 1:
+            raise ValueError(f"{name}={number}: expected 1 or more")
+
+
 def extent(kernel: int, dilation: int = 1) -> int:
     """Pixels that a window spans: ``(kernel - 1)·dilation + 1``.
 
     >>> extent(3, dilation=2)
     5
     """
+    positive(kernel=kernel, dilation=dilation)
     return (kernel - 1) * dilation + 1
 
 
@@ -89,6 +105,7 @@ def output_size(
       >>> output_size(32, 5), output_size(32, 5, stride=3), output_size(7, 2, stride=2, ceil_mode=True)
       (28, 10, 4)
     """
+    positive(stride=stride)
     low, high = as_pair(padding)
     room = size + low + high - extent(kernel, dilation)
     outputs = room // stride + 1
@@ -128,6 +145,7 @@ def input_size(
     >>> input_size(10, 5, stride=3)
     32
     """
+    positive(stride=stride)
     low, high = as_pair(padding)
     size = (outputs - 1) * stride + extent(kernel, dilation) - low - high
     if outputs < 1 or size < 1:
@@ -146,6 +164,7 @@ def kernel_size(
     >>> kernel_size(32, 28), kernel_size(32, 10, stride=3)
     (5, 5)
     """
+    positive(stride=stride, dilation=dilation)
     low, high = as_pair(padding)
     span = size + low + high - stride * (outputs - 1)
     if outputs < 1 or span < 1 or (span - 1) % dilation:
@@ -190,6 +209,7 @@ def transposed_size(
     >>> transposed_size(14, 4, stride=2, padding=1)
     28
     """
+    positive(stride=stride)
     low, high = as_pair(padding)
     outputs = (size - 1) * stride + extent(kernel, dilation) - low - high + output_padding
     if size < 1 or outputs < 1:
@@ -229,8 +249,14 @@ def as_pair(padding: int | tuple[int, int]) -> tuple[int, int]:
     >>> as_pair(1), as_pair((0, 2))
     ((1, 1), (0, 2))
     """
-    low, high = padding if isinstance(padding, Sequence) else (padding, padding)
-    return operator.index(low), operator.index(high)
+    entries = padding if isinstance(padding, Sequence) else (padding, padding)
+    try:
+        low, high = map(operator.index, entries)
+    except TypeError:
+        raise TypeError(f"padding={padding!r}: expected a name, an int or a (low, high) pair") from None
+    except ValueError:
+        raise ValueError(f"padding={padding!r}: expected a name, an int or a (low, high) pair") from None
+    return low, high
 
 
 def is_sequence(value: object) -> bool:

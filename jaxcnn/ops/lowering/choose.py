@@ -69,6 +69,8 @@ def choose(
         way = ways[lowering]
         if way.name == "direct":
             return Choice(direct, "asked for")
+        if problem.input[0] == 0:
+            return Choice(direct, "there are no images")
         needs = refused(way)
         if way.name == "onednn":
             needs = needs or barred
@@ -99,8 +101,8 @@ def check(problem: Problem, lowering: str, form: Form = "output") -> None:
       ValueError: either of them.
     """
     if lowering not in NAMES:
-        raise ValueError(f"lowering={lowering!r} is not known; {nearest(lowering, NAMES)}")
-    if lowering == "auto":
+        raise ValueError(f"lowering={lowering!r} is not known; {nearest(str(lowering), NAMES)}")
+    if lowering == "auto" or problem.input[0] == 0:
         return
     needs = PORTABLE.ways[lowering].refuses(problem, form)
     if needs is not None:
