@@ -26,7 +26,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib
-import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
