@@ -171,6 +171,26 @@ def same_padding(size: int, kernel: int, *, stride: int = 1, dilation: int = 1) 
     return total // 2, total - total // 2
 
 
+def gradient_padding(
+    size: int, outputs: int, kernel: int, *, stride: int = 1, low: int = 0, dilation: int = 1
+) -> tuple[int, int]:
+    """The (low, high) zeros around a cotangent, its pixels ``stride`` apart, of the gradient by the input.
+
+    That gradient is the cotangent's convolution by the reversed kernel. Negative numbers crop: the input has
+    no pixels where its padding was.
+
+    Args:
+      size: pixels of the input.
+      outputs: pixels of the cotangent.
+      kernel, stride, low, dilation: of the convolution.
+
+    >>> gradient_padding(5, 2, 3, stride=2, low=1)
+    (1, 3)
+    """
+    span = extent(kernel, dilation)
+    return span - 1 - low, size + low - extent(outputs, stride)
+
+
 def output_sizes(
     sizes: Sequence[int],
     kernel: int | Sequence[int],

@@ -59,10 +59,7 @@ class Canonical(Direct):
         if _unstriding_helps(problem):
             same = Unstrided(problem)
             return same.input_back(self.input(same.kernel(kernel), y, same.problem))
-        padding = [
-            (extent - 1 - low, size + low - 1 - (outputs - 1) * stride)
-            for outputs, stride, extent, size, (low, _) in _axes(problem)
-        ]
+        padding = problem.gradient_padding
         if any(side < 0 for pair in padding for side in pair):
             # before jaxlib 0.12, XLA on CPU reads beyond the array where padding is negative
             return self.output(*restate(kernel, y, problem))
@@ -94,8 +91,9 @@ def as_forward(x: jax.Array, y: jax.Array, problem: Problem) -> tuple[jax.Array,
     spec, n = problem.spec, problem.input[0]
     lhs = jnp.moveaxis(x.reshape(*x.shape[:-1], spec.groups, problem.channels), (-1, 0), (0, -1))
     padding, edges = [], []
-    for outputs, stride, extent, size, (low, _) in _axes(problem):
-        span = (outputs - 1) * stride + extent  # of all windows, from the first padded pixel
+    axes = zip(problem.spans, problem.extents, problem.input[1:-1], spec.padding, strict=True)
+    for places, extent, size, (low, _) in axes:
+        span = places + extent - 1  # of all windows, from the first padded pixel
         read = min(size, span - low)
         edges.append((0, read - size) if read > 0 else (-size, 1))
         padding.append((low, span - low - read) if read > 0 else (0, span - 1))
@@ -109,11 +107,3 @@ def _unstriding_helps(problem: Problem) -> bool:
     """XLA multiplies by the zeros between the pixels; three axes it computes naively if there are any."""
     wide = max(problem.taps) > max(3, *problem.spec.strides)
     return unstrides(problem) and (problem.spec.ndim == 3 or (problem.spec.ndim == 2 and wide))
-
-
-def _axes(problem: Problem):
-    """For each axis: outputs, stride, extent, size of the input, padding."""
-    spec = problem.spec
-    return zip(
-        problem.output[1:-1], spec.strides, problem.extents, problem.input[1:-1], spec.padding, strict=True
-    )

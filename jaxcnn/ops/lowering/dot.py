@@ -46,9 +46,9 @@ class Dot(Lowering):
             return x.reshape(problem.input)
         x = x.reshape(*y.shape[:-1], problem.channels)
         edges = [
-            (0, size - (outputs - 1) * stride - 1, stride - 1)
-            for size, outputs, stride in zip(
-                problem.input[1:-1], problem.output[1:-1], problem.spec.strides, strict=True
+            (0, size - span, stride - 1)
+            for size, span, stride in zip(
+                problem.input[1:-1], problem.spans, problem.spec.strides, strict=True
             )
         ]
         return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))

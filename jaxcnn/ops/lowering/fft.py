@@ -35,8 +35,8 @@ class Fft(Lowering):
         spectra = jnp.einsum(
             "gnc...,gcf...->gnf...", _of_input(x, problem), _of_kernel(kernel, problem).conj()
         )
-        sizes = zip(problem.output[1:-1], problem.spec.strides, strict=True)
-        y = _back(spectra, problem, [slice(0, (size - 1) * stride + 1, stride) for size, stride in sizes])
+        places = zip(problem.spans, problem.spec.strides, strict=True)
+        y = _back(spectra, problem, [slice(0, span, stride) for span, stride in places])
         return jnp.moveaxis(y, 0, -2).reshape(problem.output)
 
     def input(self, kernel: jax.Array, y: jax.Array, problem: Problem) -> jax.Array:

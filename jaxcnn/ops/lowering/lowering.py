@@ -74,25 +74,16 @@ def reverse(kernel: jax.Array, problem: Problem) -> jax.Array:
 
 def _restated(problem: Problem) -> tuple[list[tuple[int, int, int]], Problem]:
     """For each axis (low, high, interior) zeros of the cotangent, negative to crop; and the new numbers."""
-    edges, padding = [], []
-    sizes = zip(problem.input[1:-1], problem.output[1:-1], problem.extents, strict=True)
-    for (size, outputs, extent), stride, (first, _) in zip(
-        sizes, problem.spec.strides, problem.spec.padding, strict=True
-    ):
-        length, low = (outputs - 1) * stride + 1, extent - 1 - first
-        high = size + extent - 1 - length - low
-        if length + min(low, 0) + min(high, 0) < 1:  # every output lies in the padding
-            edges.append((-length, 1, stride - 1))
-            padding.append((0, size + extent - 2))
+    edges, padding, spatial = [], [], []
+    axes = zip(problem.gradient_padding, problem.spans, problem.spec.strides, strict=True)
+    for (low, high), span, stride in axes:
+        if span + min(low, 0) + min(high, 0) < 1:  # every output lies in the padding
+            edges.append((-span, 1, stride - 1))
+            padding.append((0, span + low + high - 1))
         else:
             edges.append((min(low, 0), min(high, 0), stride - 1))
             padding.append((max(low, 0), max(high, 0)))
-    spatial = [
-        (outputs - 1) * stride + 1 + low + high
-        for outputs, stride, (low, high, _) in zip(
-            problem.output[1:-1], problem.spec.strides, edges, strict=True
-        )
-    ]
+        spatial.append(span + sum(edges[-1][:2]))
     ones = (1,) * problem.spec.ndim
     spec = ConvSpec(ones, tuple(padding), problem.spec.dilation, problem.spec.groups)
     kernel = (*problem.taps, problem.features, problem.spec.groups * problem.channels)

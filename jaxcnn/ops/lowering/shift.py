@@ -69,7 +69,7 @@ class Shift(Lowering):
         lead = problem.taps[0]
         if prod(problem.taps) <= self.most_unrolled:
             return jnp.stack([sums(x, tap) for tap in range(lead)]).reshape(problem.kernel)
-        span = (problem.output[1] - 1) * problem.spec.strides[0] + 1
+        span = problem.spans[0]
         starts = jnp.arange(lead) * problem.spec.dilation[0]
         gradient = lax.map(lambda start: sums(lax.dynamic_slice_in_dim(x, start, span, 1), 0), starts)
         return gradient.reshape(problem.kernel)

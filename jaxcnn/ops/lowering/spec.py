@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jax import lax
 
-from jaxcnn.ops.geometry import extent, output_size
+from jaxcnn.ops.geometry import extent, gradient_padding, output_size
 
 
 class ConvSpec(NamedTuple):
@@ -72,6 +72,24 @@ class Problem(NamedTuple):
     def extents(self) -> tuple[int, ...]:
         """Pixels that the window spans on each spatial axis."""
         return tuple(extent(k, d) for k, d in zip(self.taps, self.spec.dilation, strict=True))
+
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """Pixels from the first place of a tap to its last, on each spatial axis."""
+        return tuple(
+            extent(n, stride) for n, stride in zip(self.output[1:-1], self.spec.strides, strict=True)
+        )
+
+    @property
+    def gradient_padding(self) -> list[tuple[int, int]]:
+        """See :func:`jaxcnn.ops.geometry.gradient_padding`, for each spatial axis."""
+        spec = self.spec
+        sizes = zip(self.input[1:-1], self.output[1:-1], self.taps, strict=True)
+        numbers = zip(sizes, spec.strides, spec.padding, spec.dilation, strict=True)
+        return [
+            gradient_padding(*axis, stride=stride, low=low, dilation=gap)
+            for axis, stride, (low, _), gap in numbers
+        ]
 
     @property
     def padded(self) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def window(
     for axis, index in zip(range(problem.spec.ndim) if axes is None else axes, tap, strict=True):
         start[axis + 1] = index * problem.spec.dilation[axis]
         stride[axis + 1] = problem.spec.strides[axis]
-        limit[axis + 1] = start[axis + 1] + (problem.output[axis + 1] - 1) * stride[axis + 1] + 1
+        limit[axis + 1] = start[axis + 1] + problem.spans[axis]
     return lax.slice(x, start, limit, stride)
 
 
