@@ -15,7 +15,7 @@ def test_a_run_compiles_its_step_once(compiled, tmp_path):
 
 def trained(folder, **options):
     """A run whose validation accuracy rises, falls and stays, and the steps that it saved."""
-    config = Config(model="mlp(hidden=[8])", batch_size=100, steps=60, eval_every=0.2, keep=100)
+    config = Config(model="mlp(hidden=[8])", batch_size=100, steps=30, eval_every=0.2, keep=100)
     loop.run(replace(config, learning_rate=0.3, workdir=str(folder), **options))
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     scores = {row["step"]: row["accuracy"] for row in rows if row["split"] == "validation"}
@@ -26,6 +26,6 @@ def trained(folder, **options):
 def test_what_validates_best_is_saved_whatever_else_is(tmp_path):
     scores, saved, result = trained(tmp_path / "seldom", save_every=1_000)
     best = [step for step, score in scores.items() if score == max(scores[at] for at in scores if at <= step)]
-    assert saved == {*best, 60} < scores.keys()
+    assert saved == {*best, 30} < scores.keys()
     assert trained(tmp_path / "often", save_every=0.1)[2] == result
     assert result["best_step"] == best[-1]
