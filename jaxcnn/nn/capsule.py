@@ -8,6 +8,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dtype
 from jaxcnn.nn.initializers import Initializer
 from jaxcnn.ops.geometry import Padding
@@ -33,7 +34,7 @@ class PrimaryCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         conv = Conv(
-            features=self.types * self.dim,
+            features=whole("types", self.types) * whole("dim", self.dim),
             kernel_size=self.kernel_size,
             strides=self.strides,
             padding=self.padding,
@@ -63,7 +64,8 @@ class RoutedCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         *_, below, d = x.shape
-        kernel = self.param("kernel", self.kernel_init, (below, self.capsules, d, self.dim), jnp.float32)
+        shape = (below, whole("capsules", self.capsules), d, whole("dim", self.dim))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         return ops.dynamic_routing(ops.capsule_votes(x, kernel), self.iterations).capsules
 
@@ -93,7 +95,8 @@ class EMCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, activations: Array, train: bool = False) -> tuple[Array, Array]:
         *_, below, d = x.shape
-        kernel = self.param("kernel", self.kernel_init, (below, self.capsules, d, self.dim), jnp.float32)
+        shape = (below, whole("capsules", self.capsules), d, whole("dim", self.dim))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         activate = self.param("beta_activate", nn.initializers.zeros, (self.capsules,), jnp.float32)
         use = self.param("beta_use", nn.initializers.zeros, (self.capsules,), jnp.float32)
         x, activations, kernel = promote_dtype(x, activations, kernel, dtype=self.dtype)

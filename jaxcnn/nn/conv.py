@@ -9,6 +9,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.initializers import Initializer, by_group
 from jaxcnn.ops.geometry import Padding, spatial_tuple
 
@@ -69,7 +70,8 @@ class WindowOwner(Owner):
     dilation: int | Sequence[int] = 1
 
     def taps(self, x: Array) -> tuple[int, ...]:
-        """The kernel's size on each spatial axis of a checked input."""
+        """The kernel's size on each spatial axis, of a checked module and input."""
+        whole("features", self.features)
         return spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
 
     def window(self) -> dict[str, Any]:
@@ -91,7 +93,8 @@ class Dense(Owner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.dense(*self.own(x, {"kernel": (x.shape[-1], self.features)}, (self.features,)))
+        shape = (x.shape[-1], whole("features", self.features))
+        return ops.dense(*self.own(x, {"kernel": shape}, (self.features,)))
 
 
 class Conv(WindowOwner):
@@ -178,7 +181,7 @@ class DepthwiseConv(Owner):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps = spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
-        features = x.shape[-1] * self.multiplier
+        features = x.shape[-1] * whole("multiplier", self.multiplier)
         return ops.depthwise_conv(
             *self.own(x, {"kernel": (*taps, 1, features)}, (features,)),
             strides=self.strides,
@@ -205,5 +208,6 @@ class PointwiseConv(Owner):
     def __call__(self, x: Array, train: bool = False) -> Array:
         channels = ops.check.image(x).shape[-1]
         ops.check.divides("groups", self.groups, "channels of x", channels)
-        arrays = self.own(x, {"kernel": (channels // self.groups, self.features)}, (self.features,))
+        shape = (channels // self.groups, whole("features", self.features))
+        arrays = self.own(x, {"kernel": shape}, (self.features,))
         return ops.pointwise_conv(*arrays, groups=self.groups, lowering=self.lowering)

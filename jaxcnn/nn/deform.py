@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dense, Dtype, WindowOwner
 from jaxcnn.ops.geometry import spatial_tuple
 
@@ -34,7 +35,7 @@ class DeformConv(WindowOwner):
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps, channels = self.taps(x), x.shape[-1]
         ops.check.divides("groups", self.groups, "channels of x", channels)
-        samples = prod(taps) * self.offset_groups
+        samples = prod(taps) * whole("offset_groups", self.offset_groups)
         moves = samples * len(taps)
         found = Conv(
             features=moves + samples * self.modulated,
@@ -105,7 +106,7 @@ class DeformRoIPool(nn.Module):
         rois = boxes.shape[0]
         code = still.reshape(rois, bins * x.shape[-1])
         for i, width in enumerate(self.hidden):
-            code = nn.relu(Dense(width, dtype=self.dtype, name=f"hidden_{i}")(code))
+            code = nn.relu(Dense(whole(f"hidden[{i}]", width), dtype=self.dtype, name=f"hidden_{i}")(code))
         outputs = bins * (ndim + self.modulated)
         found = Dense(outputs, dtype=jnp.float32, kernel_init=_still, name="offset")(code)
         offset = found[:, : bins * ndim].reshape(rois, *size, ndim)

@@ -4,6 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import WindowOwner
 
 
@@ -27,7 +28,7 @@ class SeparableConv(WindowOwner):
             middle, last = self.features // self.multiplier, self.features
             kernels = {"pointwise": (channels, middle), "depthwise": (*taps, 1, last)}
         else:
-            middle = channels * self.multiplier
+            middle = channels * whole("multiplier", self.multiplier)
             kernels = {"depthwise": (*taps, 1, middle), "pointwise": (middle, self.features)}
         x, first, second, bias = self.own(x, kernels, (self.features,))
         depthwise, pointwise = (second, first) if self.pointwise_first else (first, second)
@@ -57,7 +58,7 @@ class SpatiallySeparableConv(WindowOwner):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps = self.taps(x)
-        rank = self.features if self.rank is None else self.rank
+        rank = self.features if self.rank is None else whole("rank", self.rank)
         widths = [x.shape[-1], *(rank,) * (len(taps) - 1), self.features]
         kernels = {}
         for axis, k in enumerate(taps):

@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Dtype
 from jaxcnn.nn.initializers import Initializer
 from jaxcnn.nn.norm import BatchNorm
@@ -38,7 +39,9 @@ class _Gate(nn.Module, kw_only=True):
 
     @nn.nowrap
     def _units(self, channels: int) -> int:
-        return max(channels // self.reduction, self.least) if self.reduced is None else self.reduced
+        if self.reduced is not None:
+            return whole("reduced", self.reduced)
+        return max(channels // whole("reduction", self.reduction), whole("least", self.least))
 
     @nn.nowrap
     def _own(self, x: Array, **kernels: tuple[int, ...]) -> list[Any]:
