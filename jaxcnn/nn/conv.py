@@ -109,6 +109,7 @@ class Conv(WindowOwner):
     """
 
     groups: int = 1
+    flip: bool = False
     lowering: str = "auto"
 
     @nn.nowrap
@@ -122,7 +123,7 @@ class Conv(WindowOwner):
         ops.check.divides("groups", groups, "channels of x", x.shape[-1])
         shape = (*taps, x.shape[-1] // groups, self.features)
         arrays = self.own(x, {"kernel": shape}, (self.features,))
-        return ops.conv(*arrays, **self.window(), groups=groups, lowering=self.lowering)
+        return ops.conv(*arrays, **self.window(), groups=groups, flip=self.flip, lowering=self.lowering)
 
 
 class ShuffledConv(WindowOwner):
@@ -167,7 +168,7 @@ class DepthwiseConv(Owner):
 
     Attributes:
       kernel_size: taps, an int or one for each spatial axis.
-      strides, padding, dilation, lowering: as in :func:`jaxcnn.ops.conv`.
+      strides, padding, dilation, flip, lowering: as in :func:`jaxcnn.ops.conv`.
       multiplier: features for each channel.
     """
 
@@ -176,6 +177,7 @@ class DepthwiseConv(Owner):
     padding: Padding = "SAME"
     dilation: int | Sequence[int] = 1
     multiplier: int = 1
+    flip: bool = False
     lowering: str = "auto"
 
     @nn.compact
@@ -187,6 +189,7 @@ class DepthwiseConv(Owner):
             strides=self.strides,
             padding=self.padding,
             dilation=self.dilation,
+            flip=self.flip,
             lowering=self.lowering,
         )
 

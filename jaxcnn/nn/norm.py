@@ -37,7 +37,7 @@ class BatchNorm(_Affine):
     ``train=True`` normalises by the statistics of the batch and updates the collection ``batch_stats``
     (``mean``, ``var``, float32); ``train=False`` normalises by that collection. The momentum is in Flax's
     convention and the running variance the biased one. ``BatchNorm(momentum=0.1, convention="torch",
-    unbiased=True)`` keeps torch's running statistics to the bit of rounding.
+    unbiased=True)`` keeps torch's running statistics to rounding.
 
     Attributes:
       momentum: m of :func:`jaxcnn.ops.update_running`.

@@ -113,8 +113,8 @@ class AdaptiveAvgPool(nn.Module):
 
     size: int | Sequence[int]
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.adaptive_avg_pool(x, self.size)
+    def __call__(self, x: Array, train: bool = False, sizes: Array | None = None) -> Array:
+        return ops.adaptive_avg_pool(x, self.size, sizes=sizes)
 
 
 class AdaptiveMaxPool(nn.Module):
@@ -122,8 +122,8 @@ class AdaptiveMaxPool(nn.Module):
 
     size: int | Sequence[int]
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.adaptive_max_pool(x, self.size)
+    def __call__(self, x: Array, train: bool = False, sizes: Array | None = None) -> Array:
+        return ops.adaptive_max_pool(x, self.size, sizes=sizes)
 
 
 class GlobalAvgPool(nn.Module):
