@@ -74,6 +74,12 @@ class WindowOwner(Owner):
         whole("features", self.features)
         return spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
 
+    def kernel_shape(self, x: Array, groups: int) -> tuple[int, ...]:
+        """That of a kernel (*taps, channels / groups, features)."""
+        taps = self.taps(x)
+        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
+        return (*taps, x.shape[-1] // groups, self.features)
+
     def window(self) -> dict[str, Any]:
         """The arguments that all windows share."""
         return {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
@@ -119,10 +125,8 @@ class Conv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps, groups = self.taps(x), self.split(x.shape[-1])
-        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // groups, self.features)
-        arrays = self.own(x, {"kernel": shape}, (self.features,))
+        groups = self.split(ops.check.image(x).shape[-1])
+        arrays = self.own(x, {"kernel": self.kernel_shape(x, groups)}, (self.features,))
         return ops.conv(*arrays, **self.window(), groups=groups, flip=self.flip, lowering=self.lowering)
 
 
@@ -134,10 +138,7 @@ class ShuffledConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
-        arrays = self.own(x, {"kernel": shape}, (self.features,))
+        arrays = self.own(x, {"kernel": self.kernel_shape(x, self.groups)}, (self.features,))
         return ops.shuffled_conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
 
 

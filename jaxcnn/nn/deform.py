@@ -33,10 +33,9 @@ class DeformConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps, channels = self.taps(x), x.shape[-1]
-        ops.check.divides("groups", self.groups, "channels of x", channels)
-        samples = prod(taps) * whole("offset_groups", self.offset_groups)
-        moves = samples * len(taps)
+        shape = self.kernel_shape(x, self.groups)
+        samples = prod(shape[:-2]) * whole("offset_groups", self.offset_groups)
+        moves = samples * (x.ndim - 2)
         found = Conv(
             features=moves + samples * self.modulated,
             kernel_size=self.kernel_size,
@@ -46,9 +45,7 @@ class DeformConv(WindowOwner):
             **self.window(),
         )(x)
         mask = nn.sigmoid(found[..., moves:]) if self.modulated else None
-        x, kernel, bias = self.own(
-            x, {"kernel": (*taps, channels // self.groups, self.features)}, (self.features,)
-        )
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
         return ops.deform_conv(
             x,
             kernel,

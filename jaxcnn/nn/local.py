@@ -18,12 +18,10 @@ class LocalConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        outputs = geometry.output_sizes(x.shape[1:-1], taps, **self.window())
-        shape = (*outputs, *taps, x.shape[-1] // self.groups, self.features)
+        kernel = self.kernel_shape(x, self.groups)
+        outputs = geometry.output_sizes(x.shape[1:-1], kernel[:-2], **self.window())
         init = by_place(self.kernel_init, len(outputs))
-        arrays = self.own(x, {"kernel": shape}, (*outputs, self.features), init)
+        arrays = self.own(x, {"kernel": (*outputs, *kernel)}, (*outputs, self.features), init)
         return ops.local_conv(*arrays, **self.window(), groups=self.groups)
 
 
@@ -39,10 +37,8 @@ class TiledConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        tiles = geometry.spatial_tuple(self.tiles, len(taps), "tiles")
-        shape = (*tiles, *taps, x.shape[-1] // self.groups, self.features)
+        kernel = self.kernel_shape(x, self.groups)
+        tiles = geometry.spatial_tuple(self.tiles, x.ndim - 2, "tiles")
         init = by_place(self.kernel_init, len(tiles))
-        arrays = self.own(x, {"kernel": shape}, (*tiles, self.features), init)
+        arrays = self.own(x, {"kernel": (*tiles, *kernel)}, (*tiles, self.features), init)
         return ops.tiled_conv(*arrays, **self.window(), groups=self.groups)

@@ -25,13 +25,11 @@ class StandardizedConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        shape = self.kernel_shape(x, self.groups)
         gain = None
         if self.use_gain or self.zero:
             init = nn.initializers.zeros if self.zero else nn.initializers.ones
             gain = self.param("gain", init, (self.features,), jnp.float32)
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
         x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
         return ops.conv(
             x,
@@ -58,9 +56,7 @@ class WeightNormConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        shape = self.kernel_shape(x, self.groups)
         x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
 
         def lengths(key: Array) -> Array:
