@@ -22,6 +22,13 @@ class PrimaryCapsules(nn.Module):
       dim: length of a capsule's vector.
       kernel_size, strides, padding: of the convolution, ``conv``.
       dtype: what to compute and return; None promotes input and parameters.
+
+    Example:
+      >>> import jax
+      >>> layer, x = PrimaryCapsules(types=2, dim=4, kernel_size=3), jnp.ones((1, 9, 9, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 32, 4), {'conv': {'bias': (8,), 'kernel': (3, 3, 3, 8)}})
     """
 
     types: int = 32
@@ -53,6 +60,13 @@ class RoutedCapsules(nn.Module):
       iterations: of routing.
       dtype: what to compute and return; None promotes input and parameters.
       kernel_init: of the transformations, ``kernel`` (in, out, d, dim).
+
+    Example:
+      >>> import jax
+      >>> layer, x = RoutedCapsules(10, dim=4), jnp.ones((1, 32, 8))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 10, 4), {'kernel': (32, 10, 8, 4)})
     """
 
     capsules: int
@@ -83,6 +97,13 @@ class EMCapsules(nn.Module):
       inverse_temperature: at the last iteration.
       dtype: what to compute and return; None promotes input and parameters.
       kernel_init: of the transformations, ``kernel`` (in, out, d, dim).
+
+    Example:
+      >>> import jax
+      >>> layer, poses, present = EMCapsules(10, dim=4), jnp.ones((1, 32, 8)), jnp.ones((1, 32))
+      >>> (y, activations), _ = jax.eval_shape(layer.init_with_output, jax.random.key(0), poses, present)
+      >>> y.shape, activations.shape
+      ((1, 10, 4), (1, 10))
     """
 
     capsules: int

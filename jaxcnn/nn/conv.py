@@ -90,9 +90,10 @@ class Dense(Owner):
 
     Example:
       >>> import jax
-      >>> y, _ = Dense(5).init_with_output(jax.random.key(0), jnp.ones((2, 3)))
-      >>> y.shape
-      (2, 5)
+      >>> layer, x = Dense(5), jnp.ones((2, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((2, 5), {'bias': (5,), 'kernel': (3, 5)})
     """
 
     features: int
@@ -108,10 +109,10 @@ class Conv(WindowOwner):
 
     Example:
       >>> import jax
-      >>> layer = Conv(features=8, kernel_size=3, strides=2)
-      >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 6, 6, 3)))
-      >>> y.shape, variables["params"]["kernel"].shape
-      ((1, 3, 3, 8), (3, 3, 3, 8))
+      >>> layer, x = Conv(8, kernel_size=3, strides=2), jnp.ones((1, 6, 6, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 3, 3, 8), {'bias': (8,), 'kernel': (3, 3, 3, 8)})
     """
 
     groups: int = 1
@@ -131,7 +132,15 @@ class Conv(WindowOwner):
 
 
 class ShuffledConv(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.shuffled_conv`."""
+    """Module form of :func:`jaxcnn.ops.shuffled_conv`.
+
+    Example:
+      >>> import jax
+      >>> layer, x = ShuffledConv(8, 3, groups=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'kernel': (3, 3, 2, 8)})
+    """
 
     groups: int = 2
     lowering: str = "auto"
@@ -143,7 +152,15 @@ class ShuffledConv(WindowOwner):
 
 
 class ConvTranspose(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.conv_transpose`; each group is initialised as a kernel of its own."""
+    """Module form of :func:`jaxcnn.ops.conv_transpose`; each group is initialised as a kernel of its own.
+
+    Example:
+      >>> import jax
+      >>> layer, x = ConvTranspose(8, 3, strides=2), jnp.ones((1, 6, 6, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 12, 12, 8), {'bias': (8,), 'kernel': (3, 3, 3, 8)})
+    """
 
     groups: int = 1
     output_padding: int | Sequence[int] = 0
@@ -171,6 +188,13 @@ class DepthwiseConv(Owner):
       kernel_size: taps, an int or one for each spatial axis.
       strides, padding, dilation, flip, lowering: as in :func:`jaxcnn.ops.conv`.
       multiplier: features for each channel.
+
+    Example:
+      >>> import jax
+      >>> layer, x = DepthwiseConv(3, multiplier=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'kernel': (3, 3, 1, 8)})
     """
 
     kernel_size: int | Sequence[int]
@@ -202,6 +226,13 @@ class PointwiseConv(Owner):
       features: channels of the output.
       groups: independent maps that channels and features are split into.
       lowering: as in :func:`jaxcnn.ops.conv`.
+
+    Example:
+      >>> import jax
+      >>> layer, x = PointwiseConv(6, groups=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 6), {'bias': (6,), 'kernel': (2, 6)})
     """
 
     features: int

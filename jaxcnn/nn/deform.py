@@ -25,6 +25,13 @@ class DeformConv(WindowOwner):
       groups: of the convolution.
       offset_groups: groups of channels with offsets of their own.
       modulated: version 2: also find a mask, the logistic function of further outputs (½ at the start).
+
+    Example:
+      >>> import jax
+      >>> layer, x = DeformConv(8, 3, use_bias=False), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'kernel': (3, 3, 4, 8), 'offset': {'bias': (27,), 'kernel': (3, 3, 4, 27)}})
     """
 
     groups: int = 1
@@ -59,7 +66,14 @@ class DeformConv(WindowOwner):
 
 
 class RoIAlign(nn.Module):
-    """Module form of :func:`jaxcnn.ops.roi_align`, called with images, boxes and the image of each box."""
+    """Module form of :func:`jaxcnn.ops.roi_align`, called with images, boxes and the image of each box.
+
+    Example:
+      >>> import jax
+      >>> x, boxes, image = jnp.ones((1, 6, 6, 4)), jnp.array([[0.5, 0.5, 4.5, 4.5]] * 3), jnp.zeros(3, int)
+      >>> jax.eval_shape(RoIAlign(2).apply, {}, x, boxes, image).shape
+      (3, 2, 2, 4)
+    """
 
     size: int | Sequence[int]
     scale: float = 1.0
@@ -83,6 +97,14 @@ class DeformRoIPool(nn.Module):
       hidden: sizes of layers between the bins and their offsets.
       modulated: version 2: also find a mask, the logistic function of further outputs (½ at the start).
       dtype: what to compute and return; None keeps the input's. Offsets are float32.
+
+    Example:
+      >>> import jax
+      >>> x, boxes, image = jnp.ones((1, 6, 6, 4)), jnp.array([[0.5, 0.5, 4.5, 4.5]] * 3), jnp.zeros(3, int)
+      >>> arguments = jax.random.key(0), x, boxes, image
+      >>> y, variables = jax.eval_shape(DeformRoIPool(2).init_with_output, *arguments)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((3, 2, 2, 4), {'offset': {'bias': (8,), 'kernel': (16, 8)}})
     """
 
     size: int | Sequence[int]

@@ -12,7 +12,16 @@ from jaxcnn.ops import geometry
 
 
 class LocalConv(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.local_conv`, for one size of image; its bias differs by place."""
+    """Module form of :func:`jaxcnn.ops.local_conv`, for one size of image; its bias differs by place.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = LocalConv(8, 3, strides=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 3, 3, 8), {'bias': (3, 3, 8), 'kernel': (3, 3, 3, 3, 4, 8)})
+    """
 
     groups: int = 1
 
@@ -30,6 +39,14 @@ class TiledConv(WindowOwner):
 
     Attributes:
       tiles: kernels that take turns along each spatial axis.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = TiledConv(8, 3, tiles=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (2, 2, 8), 'kernel': (2, 2, 3, 3, 4, 8)})
     """
 
     tiles: int | Sequence[int] = 2

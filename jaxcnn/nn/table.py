@@ -21,6 +21,12 @@ class TableConv(Owner):
       table: for each feature the channels it reads.
       kernel_size: taps, an int or one for each spatial axis.
       strides, padding, dilation, lowering: as in :func:`jaxcnn.ops.conv`.
+
+    Example:
+      >>> layer, x = TableConv([[0, 1], [1, 2, 3]], 3), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 2), {'bias': (2,), 'kernel': (3, 3, 5)})
     """
 
     table: Sequence[Sequence[int]]
