@@ -8,19 +8,7 @@ import numpy as np
 
 from jaxcnn.models.stem import STEMS
 from jaxcnn.nn import choices, heads
-
-
-def whole(name: str, value: Any, least: int = 1) -> None:
-    """Refuse what is no whole number, or below ``least``.
-
-    >>> whole("num_filters", -3)
-    Traceback (most recent call last):
-    ValueError: num_filters=-3: expected 1 or more
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}={value!r}: expected a whole number")
-    if value < least:
-        raise ValueError(f"{name}={value}: expected {least} or more")
+from jaxcnn.nn.check import whole
 
 
 def odd(name: str, value: Any) -> None:

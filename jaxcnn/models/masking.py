@@ -335,12 +335,11 @@ def _statistics(
 def _adaptive(module: Any, canvas: Canvas, call: Call, x: jax.Array, *args: Any, **kwargs: Any) -> Any:
     canvas.known(x)
     shape, size = x.shape[1:-1], geometry.spatial_tuple(module.size, x.ndim - 2, "size")
-    if isinstance(module, nn.AdaptiveAvgPool):
-        y = ops.adaptive_avg_pool(x, size, sizes=canvas.pixels(shape))
-    elif set(size) == {1}:
+    if isinstance(module, nn.AdaptiveMaxPool) and set(size) == {1} and "sizes" not in kwargs:
         y = ops.global_max_pool(x, mask=canvas.mask(shape), keepdims=True)
     else:
-        y = ops.adaptive_max_pool(x, size, sizes=canvas.pixels(shape))
+        kwargs.setdefault("sizes", canvas.pixels(shape))
+        y = call(x, *args, **kwargs)
     canvas.advance(shape, size, lambda axis, pixels: size[axis], anew=True)
     canvas.pooled = True
     return y
@@ -352,7 +351,8 @@ def _resize(module: nn.Resize, canvas: Canvas, call: Call, x: jax.Array, *args: 
     size = geometry.spatial_tuple(module.size, x.ndim - 2, "size")
     if size not in canvas.tables:
         canvas.refuse(f"images have no known size in a map of {size} positions that no layer made before")
-    return ops.resize(x, size, sizes=(canvas.pixels(x.shape[1:-1]), canvas.pixels(size)))
+    kwargs.setdefault("sizes", (canvas.pixels(x.shape[1:-1]), canvas.pixels(size)))
+    return call(x, *args, **kwargs)
 
 
 @_call.register(nn.LastHead)

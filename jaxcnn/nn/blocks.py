@@ -38,7 +38,8 @@ class ConvNorm(nn.Module):
 
     Example:
       >>> import jax.numpy as jnp
-      >>> y, variables = ConvNorm(8).init_with_output(jax.random.key(0), jnp.ones((1, 6, 6, 3)))
+      >>> layer, x = ConvNorm(8), jnp.ones((1, 6, 6, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
       >>> y.shape, sorted(variables["params"])
       ((1, 6, 6, 8), ['conv', 'norm'])
     """
@@ -190,7 +191,8 @@ class BasicBlock(ResidualBlock):
 
     Example:
       >>> import jax.numpy as jnp
-      >>> y, _ = BasicBlock(16, strides=2).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+      >>> block, x = BasicBlock(16, strides=2), jnp.ones((1, 8, 8, 3))
+      >>> y, _ = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
       >>> y.shape
       (1, 4, 4, 16)
     """
@@ -219,7 +221,8 @@ class BottleneckBlock(ResidualBlock):
 
     Example:
       >>> import jax.numpy as jnp
-      >>> y, _ = BottleneckBlock(4).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+      >>> block, x = BottleneckBlock(4), jnp.ones((1, 8, 8, 3))
+      >>> y, _ = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
       >>> y.shape
       (1, 8, 8, 16)
     """

@@ -8,6 +8,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dtype
 from jaxcnn.nn.initializers import Initializer
 from jaxcnn.ops.geometry import Padding
@@ -21,6 +22,13 @@ class PrimaryCapsules(nn.Module):
       dim: length of a capsule's vector.
       kernel_size, strides, padding: of the convolution, ``conv``.
       dtype: what to compute and return; None promotes input and parameters.
+
+    Example:
+      >>> import jax
+      >>> layer, x = PrimaryCapsules(types=2, dim=4, kernel_size=3), jnp.ones((1, 9, 9, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 32, 4), {'conv': {'bias': (8,), 'kernel': (3, 3, 3, 8)}})
     """
 
     types: int = 32
@@ -33,7 +41,7 @@ class PrimaryCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         conv = Conv(
-            features=self.types * self.dim,
+            features=whole("types", self.types) * whole("dim", self.dim),
             kernel_size=self.kernel_size,
             strides=self.strides,
             padding=self.padding,
@@ -52,6 +60,13 @@ class RoutedCapsules(nn.Module):
       iterations: of routing.
       dtype: what to compute and return; None promotes input and parameters.
       kernel_init: of the transformations, ``kernel`` (in, out, d, dim).
+
+    Example:
+      >>> import jax
+      >>> layer, x = RoutedCapsules(10, dim=4), jnp.ones((1, 32, 8))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 10, 4), {'kernel': (32, 10, 8, 4)})
     """
 
     capsules: int
@@ -63,7 +78,8 @@ class RoutedCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         *_, below, d = x.shape
-        kernel = self.param("kernel", self.kernel_init, (below, self.capsules, d, self.dim), jnp.float32)
+        shape = (below, whole("capsules", self.capsules), d, whole("dim", self.dim))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         return ops.dynamic_routing(ops.capsule_votes(x, kernel), self.iterations).capsules
 
@@ -81,6 +97,13 @@ class EMCapsules(nn.Module):
       inverse_temperature: at the last iteration.
       dtype: what to compute and return; None promotes input and parameters.
       kernel_init: of the transformations, ``kernel`` (in, out, d, dim).
+
+    Example:
+      >>> import jax
+      >>> layer, poses, present = EMCapsules(10, dim=4), jnp.ones((1, 32, 8)), jnp.ones((1, 32))
+      >>> (y, activations), _ = jax.eval_shape(layer.init_with_output, jax.random.key(0), poses, present)
+      >>> y.shape, activations.shape
+      ((1, 10, 4), (1, 10))
     """
 
     capsules: int
@@ -93,7 +116,8 @@ class EMCapsules(nn.Module):
     @nn.compact
     def __call__(self, x: Array, activations: Array, train: bool = False) -> tuple[Array, Array]:
         *_, below, d = x.shape
-        kernel = self.param("kernel", self.kernel_init, (below, self.capsules, d, self.dim), jnp.float32)
+        shape = (below, whole("capsules", self.capsules), d, whole("dim", self.dim))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         activate = self.param("beta_activate", nn.initializers.zeros, (self.capsules,), jnp.float32)
         use = self.param("beta_use", nn.initializers.zeros, (self.capsules,), jnp.float32)
         x, activations, kernel = promote_dtype(x, activations, kernel, dtype=self.dtype)

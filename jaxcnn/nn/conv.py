@@ -9,6 +9,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.initializers import Initializer, by_group
 from jaxcnn.ops.geometry import Padding, spatial_tuple
 
@@ -69,8 +70,15 @@ class WindowOwner(Owner):
     dilation: int | Sequence[int] = 1
 
     def taps(self, x: Array) -> tuple[int, ...]:
-        """The kernel's size on each spatial axis of a checked input."""
+        """The kernel's size on each spatial axis, of a checked module and input."""
+        whole("features", self.features)
         return spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
+
+    def kernel_shape(self, x: Array, groups: int) -> tuple[int, ...]:
+        """That of a kernel (*taps, channels / groups, features)."""
+        taps = self.taps(x)
+        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
+        return (*taps, x.shape[-1] // groups, self.features)
 
     def window(self) -> dict[str, Any]:
         """The arguments that all windows share."""
@@ -82,16 +90,18 @@ class Dense(Owner):
 
     Example:
       >>> import jax
-      >>> y, _ = Dense(5).init_with_output(jax.random.key(0), jnp.ones((2, 3)))
-      >>> y.shape
-      (2, 5)
+      >>> layer, x = Dense(5), jnp.ones((2, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((2, 5), {'bias': (5,), 'kernel': (3, 5)})
     """
 
     features: int
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.dense(*self.own(x, {"kernel": (x.shape[-1], self.features)}, (self.features,)))
+        shape = (x.shape[-1], whole("features", self.features))
+        return ops.dense(*self.own(x, {"kernel": shape}, (self.features,)))
 
 
 class Conv(WindowOwner):
@@ -99,13 +109,14 @@ class Conv(WindowOwner):
 
     Example:
       >>> import jax
-      >>> layer = Conv(features=8, kernel_size=3, strides=2)
-      >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 6, 6, 3)))
-      >>> y.shape, variables["params"]["kernel"].shape
-      ((1, 3, 3, 8), (3, 3, 3, 8))
+      >>> layer, x = Conv(8, kernel_size=3, strides=2), jnp.ones((1, 6, 6, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 3, 3, 8), {'bias': (8,), 'kernel': (3, 3, 3, 8)})
     """
 
     groups: int = 1
+    flip: bool = False
     lowering: str = "auto"
 
     @nn.nowrap
@@ -115,30 +126,41 @@ class Conv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps, groups = self.taps(x), self.split(x.shape[-1])
-        ops.check.divides("groups", groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // groups, self.features)
-        arrays = self.own(x, {"kernel": shape}, (self.features,))
-        return ops.conv(*arrays, **self.window(), groups=groups, lowering=self.lowering)
+        groups = self.split(ops.check.image(x).shape[-1])
+        arrays = self.own(x, {"kernel": self.kernel_shape(x, groups)}, (self.features,))
+        return ops.conv(*arrays, **self.window(), groups=groups, flip=self.flip, lowering=self.lowering)
 
 
 class ShuffledConv(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.shuffled_conv`."""
+    """Module form of :func:`jaxcnn.ops.shuffled_conv`.
+
+    Example:
+      >>> import jax
+      >>> layer, x = ShuffledConv(8, 3, groups=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'kernel': (3, 3, 2, 8)})
+    """
 
     groups: int = 2
     lowering: str = "auto"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
-        arrays = self.own(x, {"kernel": shape}, (self.features,))
+        arrays = self.own(x, {"kernel": self.kernel_shape(x, self.groups)}, (self.features,))
         return ops.shuffled_conv(*arrays, **self.window(), groups=self.groups, lowering=self.lowering)
 
 
 class ConvTranspose(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.conv_transpose`; each group is initialised as a kernel of its own."""
+    """Module form of :func:`jaxcnn.ops.conv_transpose`; each group is initialised as a kernel of its own.
+
+    Example:
+      >>> import jax
+      >>> layer, x = ConvTranspose(8, 3, strides=2), jnp.ones((1, 6, 6, 3))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 12, 12, 8), {'bias': (8,), 'kernel': (3, 3, 3, 8)})
+    """
 
     groups: int = 1
     output_padding: int | Sequence[int] = 0
@@ -164,8 +186,15 @@ class DepthwiseConv(Owner):
 
     Attributes:
       kernel_size: taps, an int or one for each spatial axis.
-      strides, padding, dilation, lowering: as in :func:`jaxcnn.ops.conv`.
+      strides, padding, dilation, flip, lowering: as in :func:`jaxcnn.ops.conv`.
       multiplier: features for each channel.
+
+    Example:
+      >>> import jax
+      >>> layer, x = DepthwiseConv(3, multiplier=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'kernel': (3, 3, 1, 8)})
     """
 
     kernel_size: int | Sequence[int]
@@ -173,17 +202,19 @@ class DepthwiseConv(Owner):
     padding: Padding = "SAME"
     dilation: int | Sequence[int] = 1
     multiplier: int = 1
+    flip: bool = False
     lowering: str = "auto"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps = spatial_tuple(self.kernel_size, ops.check.image(x).ndim - 2, "kernel_size")
-        features = x.shape[-1] * self.multiplier
+        features = x.shape[-1] * whole("multiplier", self.multiplier)
         return ops.depthwise_conv(
             *self.own(x, {"kernel": (*taps, 1, features)}, (features,)),
             strides=self.strides,
             padding=self.padding,
             dilation=self.dilation,
+            flip=self.flip,
             lowering=self.lowering,
         )
 
@@ -195,6 +226,13 @@ class PointwiseConv(Owner):
       features: channels of the output.
       groups: independent maps that channels and features are split into.
       lowering: as in :func:`jaxcnn.ops.conv`.
+
+    Example:
+      >>> import jax
+      >>> layer, x = PointwiseConv(6, groups=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 6), {'bias': (6,), 'kernel': (2, 6)})
     """
 
     features: int
@@ -205,5 +243,6 @@ class PointwiseConv(Owner):
     def __call__(self, x: Array, train: bool = False) -> Array:
         channels = ops.check.image(x).shape[-1]
         ops.check.divides("groups", self.groups, "channels of x", channels)
-        arrays = self.own(x, {"kernel": (channels // self.groups, self.features)}, (self.features,))
+        shape = (channels // self.groups, whole("features", self.features))
+        arrays = self.own(x, {"kernel": shape}, (self.features,))
         return ops.pointwise_conv(*arrays, groups=self.groups, lowering=self.lowering)

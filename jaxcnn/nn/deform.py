@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dense, Dtype, WindowOwner
 from jaxcnn.ops.geometry import spatial_tuple
 
@@ -24,6 +25,13 @@ class DeformConv(WindowOwner):
       groups: of the convolution.
       offset_groups: groups of channels with offsets of their own.
       modulated: version 2: also find a mask, the logistic function of further outputs (½ at the start).
+
+    Example:
+      >>> import jax
+      >>> layer, x = DeformConv(8, 3, use_bias=False), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'kernel': (3, 3, 4, 8), 'offset': {'bias': (27,), 'kernel': (3, 3, 4, 27)}})
     """
 
     groups: int = 1
@@ -32,10 +40,9 @@ class DeformConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps, channels = self.taps(x), x.shape[-1]
-        ops.check.divides("groups", self.groups, "channels of x", channels)
-        samples = prod(taps) * self.offset_groups
-        moves = samples * len(taps)
+        shape = self.kernel_shape(x, self.groups)
+        samples = prod(shape[:-2]) * whole("offset_groups", self.offset_groups)
+        moves = samples * (x.ndim - 2)
         found = Conv(
             features=moves + samples * self.modulated,
             kernel_size=self.kernel_size,
@@ -45,9 +52,7 @@ class DeformConv(WindowOwner):
             **self.window(),
         )(x)
         mask = nn.sigmoid(found[..., moves:]) if self.modulated else None
-        x, kernel, bias = self.own(
-            x, {"kernel": (*taps, channels // self.groups, self.features)}, (self.features,)
-        )
+        x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,))
         return ops.deform_conv(
             x,
             kernel,
@@ -61,7 +66,14 @@ class DeformConv(WindowOwner):
 
 
 class RoIAlign(nn.Module):
-    """Module form of :func:`jaxcnn.ops.roi_align`, called with images, boxes and the image of each box."""
+    """Module form of :func:`jaxcnn.ops.roi_align`, called with images, boxes and the image of each box.
+
+    Example:
+      >>> import jax
+      >>> x, boxes, image = jnp.ones((1, 6, 6, 4)), jnp.array([[0.5, 0.5, 4.5, 4.5]] * 3), jnp.zeros(3, int)
+      >>> jax.eval_shape(RoIAlign(2).apply, {}, x, boxes, image).shape
+      (3, 2, 2, 4)
+    """
 
     size: int | Sequence[int]
     scale: float = 1.0
@@ -85,6 +97,14 @@ class DeformRoIPool(nn.Module):
       hidden: sizes of layers between the bins and their offsets.
       modulated: version 2: also find a mask, the logistic function of further outputs (½ at the start).
       dtype: what to compute and return; None keeps the input's. Offsets are float32.
+
+    Example:
+      >>> import jax
+      >>> x, boxes, image = jnp.ones((1, 6, 6, 4)), jnp.array([[0.5, 0.5, 4.5, 4.5]] * 3), jnp.zeros(3, int)
+      >>> arguments = jax.random.key(0), x, boxes, image
+      >>> y, variables = jax.eval_shape(DeformRoIPool(2).init_with_output, *arguments)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((3, 2, 2, 4), {'offset': {'bias': (8,), 'kernel': (16, 8)}})
     """
 
     size: int | Sequence[int]
@@ -105,7 +125,7 @@ class DeformRoIPool(nn.Module):
         rois = boxes.shape[0]
         code = still.reshape(rois, bins * x.shape[-1])
         for i, width in enumerate(self.hidden):
-            code = nn.relu(Dense(width, dtype=self.dtype, name=f"hidden_{i}")(code))
+            code = nn.relu(Dense(whole(f"hidden[{i}]", width), dtype=self.dtype, name=f"hidden_{i}")(code))
         outputs = bins * (ndim + self.modulated)
         found = Dense(outputs, dtype=jnp.float32, kernel_init=_still, name="offset")(code)
         offset = found[:, : bins * ndim].reshape(rois, *size, ndim)

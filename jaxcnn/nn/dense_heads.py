@@ -23,7 +23,7 @@ class DenseHead(nn.Module):
       kernel_init: of the dense layer.
 
     Example:
-      >>> DenseHead(10).init_with_output(jax.random.key(0), jnp.ones((2, 5, 4, 8)))[0].shape
+      >>> jax.eval_shape(DenseHead(10).init_with_output, jax.random.key(0), jnp.ones((2, 5, 4, 8)))[0].shape
       (2, 5, 4, 10)
     """
 
@@ -45,7 +45,7 @@ class LastHead(nn.Module):
     Attributes: those of :class:`DenseHead`.
 
     Example:
-      >>> LastHead(10).init_with_output(jax.random.key(0), jnp.ones((2, 5, 8)))[0].shape
+      >>> jax.eval_shape(LastHead(10).init_with_output, jax.random.key(0), jnp.ones((2, 5, 8)))[0].shape
       (2, 10)
     """
 
@@ -75,7 +75,7 @@ class FCNHead(nn.Module):
     Reference: Long, Shelhamer and Darrell, Fully Convolutional Networks for Semantic Segmentation, 2015.
 
     Example:
-      >>> FCNHead(10).init_with_output(jax.random.key(0), jnp.ones((2, 5, 4, 8)))[0].shape
+      >>> jax.eval_shape(FCNHead(10).init_with_output, jax.random.key(0), jnp.ones((2, 5, 4, 8)))[0].shape
       (2, 5, 4, 10)
     """
 

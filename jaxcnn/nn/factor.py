@@ -4,6 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import WindowOwner
 
 
@@ -13,6 +14,14 @@ class SeparableConv(WindowOwner):
     Attributes:
       multiplier: features the depthwise step makes of each channel it reads.
       pointwise_first: mix the channels before the spatial step; ``multiplier`` then divides the features.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = SeparableConv(8, 3, use_bias=False), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'depthwise': (3, 3, 1, 4), 'pointwise': (4, 8)})
     """
 
     multiplier: int = 1
@@ -27,7 +36,7 @@ class SeparableConv(WindowOwner):
             middle, last = self.features // self.multiplier, self.features
             kernels = {"pointwise": (channels, middle), "depthwise": (*taps, 1, last)}
         else:
-            middle = channels * self.multiplier
+            middle = channels * whole("multiplier", self.multiplier)
             kernels = {"depthwise": (*taps, 1, middle), "pointwise": (middle, self.features)}
         x, first, second, bias = self.own(x, kernels, (self.features,))
         depthwise, pointwise = (second, first) if self.pointwise_first else (first, second)
@@ -48,6 +57,14 @@ class SpatiallySeparableConv(WindowOwner):
     Attributes:
       rank: channels between two axes; None: as many as features.
       groups: of every step.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = SpatiallySeparableConv(8, 3, rank=2, use_bias=False), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'kernel_0': (3, 4, 2), 'kernel_1': (3, 2, 8)})
     """
 
     rank: int | None = None
@@ -57,7 +74,7 @@ class SpatiallySeparableConv(WindowOwner):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         taps = self.taps(x)
-        rank = self.features if self.rank is None else self.rank
+        rank = self.features if self.rank is None else whole("rank", self.rank)
         widths = [x.shape[-1], *(rank,) * (len(taps) - 1), self.features]
         kernels = {}
         for axis, k in enumerate(taps):
@@ -70,7 +87,16 @@ class SpatiallySeparableConv(WindowOwner):
 
 
 class FlattenedConv(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.flattened_conv`, with kernels ``lateral``, ``profile_0``, …"""
+    """Module form of :func:`jaxcnn.ops.flattened_conv`, with kernels ``lateral``, ``profile_0``, …
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = FlattenedConv(8, 3, use_bias=False), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'lateral': (4, 8), 'profile_0': (3, 8), 'profile_1': (3, 8)})
+    """
 
     lowering: str = "auto"
 

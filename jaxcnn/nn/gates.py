@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Dtype
 from jaxcnn.nn.initializers import Initializer
 from jaxcnn.nn.norm import BatchNorm
@@ -38,7 +39,9 @@ class _Gate(nn.Module, kw_only=True):
 
     @nn.nowrap
     def _units(self, channels: int) -> int:
-        return max(channels // self.reduction, self.least) if self.reduced is None else self.reduced
+        if self.reduced is not None:
+            return whole("reduced", self.reduced)
+        return max(channels // whole("reduction", self.reduction), whole("least", self.least))
 
     @nn.nowrap
     def _own(self, x: Array, **kernels: tuple[int, ...]) -> list[Any]:
@@ -57,6 +60,12 @@ class SqueezeExcite(_Gate):
     Attributes:
       activation: between the two layers.
       gate: of the result, such as ``jax.nn.hard_sigmoid``.
+
+    Example:
+      >>> layer, x = SqueezeExcite(reduction=4), jnp.ones((1, 6, 6, 8))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, variables["params"]["squeeze_kernel"].shape, variables["params"]["excite_kernel"].shape
+      ((1, 6, 6, 8), (8, 2), (2, 8))
     """
 
     activation: Function = jax.nn.relu
@@ -75,6 +84,12 @@ class CBAM(_Gate):
     Attributes:
       kernel_size: taps of the convolution that finds the spatial gate.
       activation: between the two layers of the channel gate.
+
+    Example:
+      >>> layer, x = CBAM(reduction=4), jnp.ones((1, 6, 6, 8))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, variables["params"]["squeeze_kernel"].shape, variables["params"]["spatial_kernel"].shape
+      ((1, 6, 6, 8), (8, 2), (7, 7, 2, 1))
     """
 
     kernel_size: int | Sequence[int] = 7
@@ -93,6 +108,12 @@ class CoordinateAttention(_Gate):
 
     Attributes:
       activation: behind the normalisation.
+
+    Example:
+      >>> layer, x = CoordinateAttention(reduced=2), jnp.ones((1, 6, 6, 8))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, variables["params"]["reduce_kernel"].shape, variables["params"]["expand_0_kernel"].shape
+      ((1, 6, 6, 8), (8, 2), (2, 8))
     """
 
     reduction: int = 32

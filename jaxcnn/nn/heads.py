@@ -30,7 +30,7 @@ class PooledHead(nn.Module):
     Reference: Lin, Chen and Yan, Network In Network, 2014.
 
     Example:
-      >>> PooledHead(10).init_with_output(jax.random.key(0), jnp.ones((2, 4, 4, 8)))[0].shape
+      >>> jax.eval_shape(PooledHead(10).init_with_output, jax.random.key(0), jnp.ones((2, 4, 4, 8)))[0].shape
       (2, 10)
     """
 
@@ -56,7 +56,7 @@ class FlattenHead(nn.Module):
       kernel_init: of the dense layer.
 
     Example:
-      >>> FlattenHead(10).init_with_output(jax.random.key(0), jnp.ones((2, 4, 4, 8)))[0].shape
+      >>> jax.eval_shape(FlattenHead(10).init_with_output, jax.random.key(0), jnp.ones((2, 4, 4, 8)))[0].shape
       (2, 10)
     """
 
@@ -89,7 +89,7 @@ class FullyConnectedHead(nn.Module):
 
     Example:
       >>> head = FullyConnectedHead(10, size=2, hidden=(16,))
-      >>> y, variables = head.init_with_output(jax.random.key(0), jnp.ones((2, 5, 4, 8)))
+      >>> y, variables = jax.eval_shape(head.init_with_output, jax.random.key(0), jnp.ones((2, 5, 4, 8)))
       >>> y.shape, variables["params"]["hidden1"]["kernel"].shape
       ((2, 10), (2, 2, 8, 16))
     """

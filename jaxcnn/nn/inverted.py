@@ -38,7 +38,7 @@ class InvertedResidual(nn.Module):
     Example:
       >>> import jax.numpy as jnp
       >>> block = InvertedResidual(8, inner=24, strides=2, squeeze=2)
-      >>> y, variables = block.init_with_output(jax.random.key(0), jnp.ones((1, 6, 6, 4)))
+      >>> y, variables = jax.eval_shape(block.init_with_output, jax.random.key(0), jnp.ones((1, 6, 6, 4)))
       >>> y.shape, sorted(variables["params"])
       ((1, 3, 3, 8), ['depthwise', 'expand', 'project', 'squeeze_excite'])
     """

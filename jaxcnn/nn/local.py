@@ -12,18 +12,25 @@ from jaxcnn.ops import geometry
 
 
 class LocalConv(WindowOwner):
-    """Module form of :func:`jaxcnn.ops.local_conv`, for one size of image; its bias differs by place."""
+    """Module form of :func:`jaxcnn.ops.local_conv`, for one size of image; its bias differs by place.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = LocalConv(8, 3, strides=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 3, 3, 8), {'bias': (3, 3, 8), 'kernel': (3, 3, 3, 3, 4, 8)})
+    """
 
     groups: int = 1
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        outputs = geometry.output_sizes(x.shape[1:-1], taps, **self.window())
-        shape = (*outputs, *taps, x.shape[-1] // self.groups, self.features)
+        kernel = self.kernel_shape(x, self.groups)
+        outputs = geometry.output_sizes(x.shape[1:-1], kernel[:-2], **self.window())
         init = by_place(self.kernel_init, len(outputs))
-        arrays = self.own(x, {"kernel": shape}, (*outputs, self.features), init)
+        arrays = self.own(x, {"kernel": (*outputs, *kernel)}, (*outputs, self.features), init)
         return ops.local_conv(*arrays, **self.window(), groups=self.groups)
 
 
@@ -32,6 +39,14 @@ class TiledConv(WindowOwner):
 
     Attributes:
       tiles: kernels that take turns along each spatial axis.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = TiledConv(8, 3, tiles=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (2, 2, 8), 'kernel': (2, 2, 3, 3, 4, 8)})
     """
 
     tiles: int | Sequence[int] = 2
@@ -39,10 +54,8 @@ class TiledConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        tiles = geometry.spatial_tuple(self.tiles, len(taps), "tiles")
-        shape = (*tiles, *taps, x.shape[-1] // self.groups, self.features)
+        kernel = self.kernel_shape(x, self.groups)
+        tiles = geometry.spatial_tuple(self.tiles, x.ndim - 2, "tiles")
         init = by_place(self.kernel_init, len(tiles))
-        arrays = self.own(x, {"kernel": shape}, (*tiles, self.features), init)
+        arrays = self.own(x, {"kernel": (*tiles, *kernel)}, (*tiles, self.features), init)
         return ops.tiled_conv(*arrays, **self.window(), groups=self.groups)

@@ -37,7 +37,7 @@ class BatchNorm(_Affine):
     ``train=True`` normalises by the statistics of the batch and updates the collection ``batch_stats``
     (``mean``, ``var``, float32); ``train=False`` normalises by that collection. The momentum is in Flax's
     convention and the running variance the biased one. ``BatchNorm(momentum=0.1, convention="torch",
-    unbiased=True)`` keeps torch's running statistics to the bit of rounding.
+    unbiased=True)`` keeps torch's running statistics to rounding.
 
     Attributes:
       momentum: m of :func:`jaxcnn.ops.update_running`.
@@ -48,6 +48,14 @@ class BatchNorm(_Affine):
       use_scale, use_bias: own a scale, a bias.
       dtype: what to compute and return; None keeps the input's.
       scale_init, bias_init: initialisers.
+
+    Example:
+      >>> import jax
+      >>> layer, x = BatchNorm(momentum=0.5), jnp.array([[1.0], [3.0]])
+      >>> variables = layer.init(jax.random.key(0), x)
+      >>> _, updated = layer.apply(variables, x, train=True, mutable="batch_stats")
+      >>> updated["batch_stats"]["mean"]  # ½ · 0 + ½ · 2
+      Array([1.], dtype=float32)
     """
 
     momentum: float = 0.9
@@ -78,7 +86,15 @@ class BatchNorm(_Affine):
 
 
 class LayerNorm(_Affine):
-    """Module form of :func:`jaxcnn.ops.layer_norm`; ``axis`` shares one mean and variance."""
+    """Module form of :func:`jaxcnn.ops.layer_norm`; ``axis`` shares one mean and variance.
+
+    Example:
+      >>> import jax
+      >>> layer, x = LayerNorm(axis=(1, 2, 3)), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 4), {'bias': (4,), 'scale': (4,)})
+    """
 
     axis: int | Sequence[int] = -1
 
@@ -89,7 +105,15 @@ class LayerNorm(_Affine):
 
 
 class GroupNorm(_Affine):
-    """Module form of :func:`jaxcnn.ops.group_norm`; ``groups`` divides the channels."""
+    """Module form of :func:`jaxcnn.ops.group_norm`; ``groups`` divides the channels.
+
+    Example:
+      >>> import jax
+      >>> layer, x = GroupNorm(groups=2), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 4), {'bias': (4,), 'scale': (4,)})
+    """
 
     groups: int = 32
 

@@ -74,6 +74,13 @@ class WeightedPool(_Pool):
     Attributes:
       per_channel: own weights for each channel, rather than one window for all.
       dtype: what to compute and return; None promotes input and weights.
+
+    Example:
+      >>> import jax
+      >>> layer, x = WeightedPool(2, per_channel=True), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 3, 3, 4), {'weights': (2, 2, 4)})
     """
 
     per_channel: bool = False
@@ -89,7 +96,16 @@ class WeightedPool(_Pool):
 
 
 class StochasticPool(_Pool):
-    """Module form of :func:`jaxcnn.ops.stochastic_pool`: draws in training, the expectation in evaluation."""
+    """Module form of :func:`jaxcnn.ops.stochastic_pool`: draws in training, the expectation in evaluation.
+
+    Example:
+      >>> import jax
+      >>> layer, x = StochasticPool(2), jnp.array([1.0, 3.0]).reshape(1, 2, 1)
+      >>> layer.apply({}, x).ravel().tolist()
+      [2.5]
+      >>> layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(0)}).item() in (1.0, 3.0)
+      True
+    """
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
@@ -113,8 +129,8 @@ class AdaptiveAvgPool(nn.Module):
 
     size: int | Sequence[int]
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.adaptive_avg_pool(x, self.size)
+    def __call__(self, x: Array, train: bool = False, sizes: Array | None = None) -> Array:
+        return ops.adaptive_avg_pool(x, self.size, sizes=sizes)
 
 
 class AdaptiveMaxPool(nn.Module):
@@ -122,8 +138,8 @@ class AdaptiveMaxPool(nn.Module):
 
     size: int | Sequence[int]
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.adaptive_max_pool(x, self.size)
+    def __call__(self, x: Array, train: bool = False, sizes: Array | None = None) -> Array:
+        return ops.adaptive_max_pool(x, self.size, sizes=sizes)
 
 
 class GlobalAvgPool(nn.Module):

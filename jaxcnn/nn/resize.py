@@ -6,6 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array
 
 from jaxcnn import ops
+from jaxcnn.ops.spread import Sizes
 
 
 class Resize(nn.Module):
@@ -13,5 +14,5 @@ class Resize(nn.Module):
 
     size: int | Sequence[int]
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        return ops.resize(x, self.size)
+    def __call__(self, x: Array, train: bool = False, sizes: Sizes | None = None) -> Array:
+        return ops.resize(x, self.size, sizes=sizes)

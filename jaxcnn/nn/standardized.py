@@ -16,6 +16,13 @@ class StandardizedConv(WindowOwner):
       use_gain: own a factor ``gain`` for each feature, which begins as 1; with ``zero`` as 0, and is there
         in any case.
       epsilon: added to the kernel's variance.
+
+    Example:
+      >>> import jax
+      >>> layer, x = StandardizedConv(8, 3, use_gain=True), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'gain': (8,), 'kernel': (3, 3, 4, 8)})
     """
 
     groups: int = 1
@@ -25,13 +32,11 @@ class StandardizedConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
+        shape = self.kernel_shape(x, self.groups)
         gain = None
         if self.use_gain or self.zero:
             init = nn.initializers.zeros if self.zero else nn.initializers.ones
             gain = self.param("gain", init, (self.features,), jnp.float32)
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
         x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
         return ops.conv(
             x,
@@ -51,6 +56,13 @@ class WeightNormConv(WindowOwner):
 
     Attributes:
       groups, lowering: as in :func:`jaxcnn.ops.conv`.
+
+    Example:
+      >>> import jax
+      >>> layer, x = WeightNormConv(8, 3), jnp.ones((1, 6, 6, 4))
+      >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape, jax.tree.map(jnp.shape, variables["params"])
+      ((1, 6, 6, 8), {'bias': (8,), 'gain': (8,), 'kernel': (3, 3, 4, 8)})
     """
 
     groups: int = 1
@@ -58,9 +70,7 @@ class WeightNormConv(WindowOwner):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        taps = self.taps(x)
-        ops.check.divides("groups", self.groups, "channels of x", x.shape[-1])
-        shape = (*taps, x.shape[-1] // self.groups, self.features)
+        shape = self.kernel_shape(x, self.groups)
         x, kernel, bias = self.own(x, {"kernel": shape}, (self.features,), zero=False)
 
         def lengths(key: Array) -> Array:

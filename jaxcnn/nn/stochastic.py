@@ -19,7 +19,18 @@ class _Drop(nn.Module):
 
 
 class Dropout(_Drop):
-    """Module form of :func:`jaxcnn.ops.dropout`."""
+    """Module form of :func:`jaxcnn.ops.dropout`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> layer, x = Dropout(0.5), jnp.ones((1, 50))
+      >>> bool((layer.apply({}, x) == x).all())
+      True
+      >>> y = layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
+      >>> sorted(set(y.ravel().tolist()))
+      [0.0, 2.0]
+    """
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:

@@ -235,6 +235,25 @@ def test_gradients_see_no_pixel_outside():
     assert (np.abs(of_x).sum(-1) > 0).tolist() == mask.tolist()
 
 
+SMALLER = np.array([[7, 8], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    [
+        (lambda: nn.AdaptiveAvgPool((9, 8)), SMALLER),
+        (lambda: nn.AdaptiveMaxPool((9, 8)), SMALLER),
+        (lambda: nn.AdaptiveMaxPool(1), SMALLER),
+        (lambda: nn.Resize((9, 8)), (SMALLER, SMALLER)),
+    ],
+    ids=["average", "maximum", "maximum to one", "resize"],
+)
+def test_sizes_that_a_layer_is_given_come_before_those_of_the_images(make, sizes):
+    x, mask = canvas([(9, 8), (6, 5)], (9, 8))
+    model = One(lambda: lambda x, train: make()(x, sizes=sizes))
+    np.testing.assert_array_equal(model.apply({}, x, mask=mask), make().apply({}, x, sizes=sizes))
+
+
 def refused(make, sizes, shape=(9, 8)):
     x, mask = canvas(sizes, shape)
     model = make if isinstance(make, Network) else One(make)

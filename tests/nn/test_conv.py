@@ -20,6 +20,11 @@ LAYERS = [
         {"kernel": (3, 2, 2, 6), "bias": (6,)},
     ),
     (
+        nn.Conv(6, (3, 2), flip=True),
+        lambda x, p: ops.conv(x, p["kernel"], p["bias"], flip=True),
+        {"kernel": (3, 2, 4, 6), "bias": (6,)},
+    ),
+    (
         nn.ConvTranspose(6, 3, strides=2, padding=1, groups=2, output_padding=1),
         lambda x, p: ops.conv_transpose(
             x, p["kernel"], p["bias"], strides=2, padding=1, groups=2, output_padding=1
@@ -30,6 +35,11 @@ LAYERS = [
         nn.DepthwiseConv(3, multiplier=2, strides=2),
         lambda x, p: ops.depthwise_conv(x, p["kernel"], p["bias"], strides=2),
         {"kernel": (3, 3, 1, 8), "bias": (8,)},
+    ),
+    (
+        nn.DepthwiseConv(3, flip=True),
+        lambda x, p: ops.depthwise_conv(x, p["kernel"], p["bias"], flip=True),
+        {"kernel": (3, 3, 1, 4), "bias": (4,)},
     ),
     (
         nn.PointwiseConv(6, groups=2),
