@@ -154,6 +154,10 @@ def test_votes_are_matrix_products():
             lambda v: ops.capsule_votes(v, jnp.ones((3, 2, 5, 1))),
             "kernel has shape (3, 2, 5, 1): expected (in, out",
         ),
+        (
+            lambda v: ops.margin_loss(v[..., 0], jnp.zeros(2, int)),
+            "labels has shape (2,): expected (2, 3)",
+        ),
         (lambda v: ops.primary_capsules(v, 3), "dim=3: expected a divisor of the 5 channels"),
     ],
 )
@@ -171,3 +175,10 @@ def test_margin_loss_by_its_definition():
     np.testing.assert_allclose(
         ops.margin_loss(jnp.asarray(lengths), jnp.asarray(labels)), expected, rtol=1e-5
     )
+
+
+def test_iterations_are_not_said_to_be_of_axes():
+    with pytest.raises(ValueError, match=r"^iterations=0: expected 1 or more$"):
+        ops.dynamic_routing(VOTES, 0)
+    with pytest.raises(TypeError, match=r"^iterations=1.5: expected an int$"):
+        ops.em_routing(VOTES, PRESENT, np.zeros(3), np.zeros(3), iterations=1.5)
