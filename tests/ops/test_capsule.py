@@ -175,10 +175,3 @@ def test_margin_loss_by_its_definition():
     np.testing.assert_allclose(
         ops.margin_loss(jnp.asarray(lengths), jnp.asarray(labels)), expected, rtol=1e-5
     )
-
-
-def test_iterations_are_not_said_to_be_of_axes():
-    with pytest.raises(ValueError, match=r"^iterations=0: expected 1 or more$"):
-        ops.dynamic_routing(VOTES, 0)
-    with pytest.raises(TypeError, match=r"^iterations=1.5: expected an int$"):
-        ops.em_routing(VOTES, PRESENT, np.zeros(3), np.zeros(3), iterations=1.5)

@@ -213,3 +213,26 @@ def test_ranks_and_empty_axes_are_named(call, message):
 @pytest.mark.parametrize("op", [ops.adaptive_avg_pool, ops.adaptive_max_pool, ops.resize])
 def test_no_images_give_no_images(op):
     assert op(np.ones((0, 4, 3)), 2).shape == (0, 2, 3)
+
+
+def test_votes_of_lists_are_products():
+    votes = ops.capsule_votes([[1.0, 2.0], [3.0, 4.0]], np.arange(8.0).reshape(2, 1, 2, 2).tolist())
+    np.testing.assert_array_equal(
+        votes[:, 0], [[1 * 0 + 2 * 2, 1 * 1 + 2 * 3], [3 * 4 + 4 * 6, 3 * 5 + 4 * 7]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda n: ops.local_response_norm(X, n), "size"),
+        (lambda n: ops.dynamic_routing(X, n), "iterations"),
+        (lambda n: ops.factor_kernel(X, n), "rank"),
+        (lambda n: ops.drop_block(KEY, X, 0.5, n), "block"),
+    ],
+)
+def test_counts_that_are_of_no_axis_are_not_said_to_be(call, name):
+    with pytest.raises(ValueError, match=f"^{name}=0: expected 1 or more$"):
+        call(0)
+    with pytest.raises(TypeError, match=f"^{name}=1.5: expected an int$"):
+        call(1.5)
