@@ -44,7 +44,7 @@ def test_features_with_more_connections_start_with_smaller_kernels():
         ([[3]], r"table\[0\]=\[3\]"),
         ([[-1]], r"table\[0\]=\[-1\]"),
         ([], r"table=\[\]: expected one feature or more"),
-        (np.zeros((0, 2), int), "table=.*: expected one feature or more"),
+        (np.zeros((0, 2), int), r"table=.*: expected one feature or more"),
         ([[0, 1, 2]], r"kernel has shape \(3, 2\): expected 1 axes of taps and 3 connections"),
     ],
 )
