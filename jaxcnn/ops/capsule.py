@@ -166,7 +166,7 @@ def dynamic_routing(votes: Float[Array, "*batch in out d"], iterations: int = 3)
 
     Paper: Sabour, Frosst and Hinton, "Dynamic Routing Between Capsules", 2017, arXiv:1710.09829.
     """
-    votes = _votes(votes, iterations)
+    votes, iterations = _votes(votes, iterations)
     dtype = votes.dtype
     votes = votes.astype(jnp.promote_types(dtype, jnp.float32))
     logits = jnp.zeros(votes.shape[:-1], votes.dtype)
@@ -260,7 +260,7 @@ def em_routing(
 
     Paper: Hinton, Sabour and Frosst, "Matrix Capsules with EM Routing", 2018.
     """
-    votes = _votes(votes, iterations)
+    votes, iterations = _votes(votes, iterations)
     activations, beta_activate, beta_use = map(jnp.asarray, (activations, beta_activate, beta_use))
     out = votes.shape[-2:-1]
     for name, value, shape in (
@@ -294,9 +294,8 @@ def em_routing(
     return EMRouted(mean.astype(dtype), jax.nn.sigmoid(logits).astype(dtype), couplings)
 
 
-def _votes(votes: Array, iterations: int) -> Array:
+def _votes(votes: Array, iterations: int) -> tuple[Array, int]:
     votes = check.floats(votes)
     if votes.ndim < 3:
         raise ValueError(f"votes have shape {votes.shape}: expected (*batch, in, out, d)")
-    check.integer("iterations", iterations, 1)
-    return votes
+    return votes, check.integer("iterations", iterations, 1)

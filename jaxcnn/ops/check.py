@@ -97,8 +97,8 @@ def number(name: str, value: Any, fits: Callable[[Any], bool], expected: str) ->
         raise ValueError(f"{name}={value}: expected {expected}")
 
 
-def integer(name: str, value: int, least: int | None = None) -> None:
-    """Refuse what is no int, or one that is too small.
+def integer(name: str, value: int, least: int | None = None) -> int:
+    """The argument as a Python int, whose powers do not overflow.
 
     Raises:
       TypeError: it is not an int.
@@ -108,6 +108,7 @@ def integer(name: str, value: int, least: int | None = None) -> None:
         raise TypeError(f"{name}={value!r}: expected an int")
     if least is not None and value < least:
         raise ValueError(f"{name}={value}: expected {least} or more")
+    return int(value)
 
 
 def kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:

@@ -192,12 +192,12 @@ def factor_kernel(
         raise ValueError(f"kernel has shape {kernel.shape}: expected 2 or 3 spatial axes to factor")
     *taps, channels, features = kernel.shape
     check.divides("groups", groups, "features of the kernel", features)
-    ranks = tuple(rank) if isinstance(rank, Sequence) else (rank,) * (ndim - 1)
+    each = rank if isinstance(rank, Sequence) else (rank,) * (ndim - 1)
+    ranks = tuple(check.integer("rank", limit, 1) for limit in each)
     if len(ranks) != ndim - 1:
-        raise ValueError(f"rank={rank!r}: expected an int, or one for each step of {ndim - 1}")
+        raise ValueError(f"rank={rank!r}: expected an int or {ndim - 1}, one for each step")
     width = channels
     for axis, limit in enumerate(ranks):
-        check.integer("rank", limit, 1)
         most = min(taps[axis] * width, prod(taps[axis + 1 :]) * features // groups)
         if limit > most:
             raise ValueError(f"rank={rank!r}: expected at most {most} between axes {axis} and {axis + 1}")

@@ -25,7 +25,7 @@ def dropout(key: PRNGKeyArray, x: Float[Array, "n *spatial c"], rate: Rate) -> F
       Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      TypeError: the key is none.
+      TypeError: ``key`` is no PRNG key.
       ValueError: a rate that is not traced outside [0, 1].
 
     Example:
@@ -56,7 +56,7 @@ def spatial_dropout(
       Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      TypeError: the key is none.
+      TypeError: ``key`` is no PRNG key.
       ValueError: a rate that is not traced outside [0, 1], or x without batch and channel axes.
 
     Example:
@@ -86,7 +86,7 @@ def drop_path(key: PRNGKeyArray, x: Float[Array, " n *rest"], rate: Rate) -> Flo
       Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      TypeError: the key is none.
+      TypeError: ``key`` is no PRNG key.
       ValueError: a rate that is not traced outside [0, 1], or x without a batch axis.
 
     Example:
@@ -121,7 +121,7 @@ def drop_block(
       Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      TypeError: the key is none, or the block not an int.
+      TypeError: ``key`` is no PRNG key, or the block no int.
       ValueError: a rate that is not traced outside [0, 1], a block below 1, or x without spatial axes.
 
     Example:
@@ -134,7 +134,7 @@ def drop_block(
     check.key(key)
     x = check.floats(check.image(x))
     keep = _keep(rate)
-    check.integer("block", block, 1)
+    block = check.integer("block", block, 1)
     axes = range(1, x.ndim - 1)
     shape = [size + (block - 1) * (axis in axes) for axis, size in enumerate(x.shape)]
     # expm1 keeps a small γ exact; where nothing is kept, log 0 = −∞ gives γ = 1.

@@ -44,7 +44,7 @@ def stochastic_pool(
       Values of x or their expectation, shape (n, *pooled, c), dtype of x, float32 for integers.
 
     Raises:
-      TypeError: the key is none.
+      TypeError: ``key`` is neither a PRNG key nor None.
       ValueError: what :func:`max_pool` refuses.
 
     Example:
