@@ -30,17 +30,17 @@ def adaptive_avg_pool(
         spatial axes).
 
     Returns:
-      Means, shape (n, *size, c), dtype of x.
+      Means, shape (n, *size, c), dtype of x, float32 for integers.
 
     Raises:
-      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
-        another shape.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, ``sizes`` have
+        another shape, or x has no pixel.
 
     Example:
       >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 3).ravel()
       Array([0.5, 2. , 3.5], dtype=float32)
     """
-    x, outputs = _sizes(x, size)
+    x, outputs = _sizes(check.floats(x), size)
     if sizes is None:
         return spread(x, outputs, _mean)
     return spread(x, outputs, _mean, (sizes, jnp.broadcast_to(jnp.array(outputs), jnp.shape(sizes))))
@@ -71,8 +71,8 @@ def adaptive_max_pool(
       Maxima, shape (n, *size, c), dtype of x.
 
     Raises:
-      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
-        another shape.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, ``sizes`` have
+        another shape, or x has no pixel.
 
     Example:
       >>> adaptive_max_pool(jnp.arange(5.0).reshape(1, 5, 1), 3).ravel()
@@ -106,5 +106,5 @@ def _axis_max(x: Array, axis: int, pixels: Any, outputs: int) -> Array:
 
 
 def _sizes(x: Array, size: int | Sequence[int]) -> tuple[Array, tuple[int, ...]]:
-    x = check.image(x)
+    x = check.pixels(x)
     return x, geometry.spatial_tuple(size, x.ndim - 2, "size")

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxcnn.ops import check
 from jaxcnn.ops.moments import channels, check_rank, moments, normalize, positions
 
 Convention = Literal["flax", "torch"]
@@ -77,10 +78,10 @@ def batch_norm(
       epsilon: added to the variance.
 
     Returns:
-      Normalised values, shape and dtype of x.
+      Normalised values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a parameter's or statistic's shape is not (c,).
+      ValueError: a parameter's or statistic's shape is not (c,), or epsilon is negative.
 
     Example:
       >>> x = jnp.array([[1.0], [3.0]])
@@ -121,7 +122,8 @@ def update_running(
       The new running (mean, var).
 
     Raises:
-      ValueError: the convention is unknown, or the momentum is outside [0, 1].
+      ValueError: the convention is unknown, the momentum is outside [0, 1], or the running arrays have
+        another shape than the batch's.
 
     Example:
       >>> moments = batch_moments(jnp.array([[1.0], [3.0], [5.0], [7.0]]))
@@ -130,8 +132,9 @@ def update_running(
     """
     if convention not in ("flax", "torch"):
         raise ValueError(f"convention={convention!r}: expected 'flax' (m·old) or 'torch' (m·batch)")
-    if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"momentum={momentum}: expected 0 to 1")
+    check.number("momentum", momentum, lambda m: 0 <= m <= 1, "0 to 1")
+    mean = check.shape(mean, jnp.shape(batch.mean), "mean")
+    var = check.shape(var, jnp.shape(batch.var), "var")
     keep = momentum if convention == "flax" else 1 - momentum
     keep = jnp.where(batch.n > 0, keep, 1.0)
     batch_var = batch.var

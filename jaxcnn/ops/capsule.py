@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcnn.ops import check, geometry
+from jaxcnn.ops import check
 
 _SHARPENING = 0.95  # of EM routing: λ_t = λ (1 − 0.95^(t + 1)), as the paper's authors give it
 
@@ -48,7 +48,7 @@ def squash(s: Float[Array, "*batch d"], *, axis: int = -1) -> Float[Array, "*bat
       axis: along which they lie.
 
     Returns:
-      Vectors of the same directions, shape and dtype of s; 0 stays 0, with gradient 0.
+      Vectors of the same directions, shape and dtype of s, float32 for integers; 0 stays 0, with gradient 0.
 
     Example:
       >>> squash(jnp.array([1.0, 0.0]))
@@ -56,7 +56,7 @@ def squash(s: Float[Array, "*batch d"], *, axis: int = -1) -> Float[Array, "*bat
 
     Paper: Sabour, Frosst and Hinton, "Dynamic Routing Between Capsules", 2017, arXiv:1710.09829.
     """
-    s = jnp.asarray(s)
+    s = check.floats(s)
     wide = s.astype(jnp.promote_types(s.dtype, jnp.float32))
     square = jnp.sum(wide * wide, axis=axis, keepdims=True)
     return (wide * (_length(square) / (1 + square))).astype(s.dtype)
@@ -69,13 +69,13 @@ def capsule_lengths(capsules: Float[Array, "*batch d"]) -> Float[Array, "*batch"
       capsules: vectors, shape (*batch, d).
 
     Returns:
-      Lengths, shape (*batch), dtype of the capsules; the gradient at 0 is 0.
+      Lengths, shape (*batch), dtype of the capsules, float32 for integers; the gradient at 0 is 0.
 
     Example:
       >>> capsule_lengths(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
       Array([5., 0.], dtype=float32)
     """
-    capsules = jnp.asarray(capsules)
+    capsules = check.floats(capsules)
     wide = capsules.astype(jnp.promote_types(capsules.dtype, jnp.float32))
     return _length(jnp.sum(wide * wide, axis=-1)).astype(capsules.dtype)
 
@@ -121,12 +121,15 @@ def capsule_votes(
       Votes, shape (*batch, in, out, e).
 
     Raises:
-      ValueError: the kernel does not fit the capsules.
+      ValueError: the capsules are no matrix, or the kernel does not fit them.
 
     Example:
       >>> capsule_votes(jnp.ones((1, 2, 3)), jnp.ones((2, 5, 3, 4))).shape
       (1, 2, 5, 4)
     """
+    capsules, kernel = jnp.asarray(capsules), jnp.asarray(kernel)
+    if capsules.ndim < 2:
+        raise ValueError(f"capsules have shape {capsules.shape}: expected (*batch, in, d)")
     if kernel.ndim != 4 or kernel.shape[0] != capsules.shape[-2] or kernel.shape[2] != capsules.shape[-1]:
         raise ValueError(
             f"kernel has shape {kernel.shape}: expected (in, out, d, e) for capsules (*batch, in, d) of "
@@ -147,7 +150,8 @@ def dynamic_routing(votes: Float[Array, "*batch in out d"], iterations: int = 3)
       iterations: 1 or more.
 
     Returns:
-      ``Routed(capsules, couplings)``: v and the last c, computed in float32, v in the votes' dtype.
+      ``Routed(capsules, couplings)``: v and the last c, computed in float32, v in the votes' dtype, float32
+      for integers.
 
     Raises:
       TypeError, ValueError: votes have fewer than three axes, or iterations is not a positive int.
@@ -196,12 +200,17 @@ def margin_loss(
     Returns:
       A loss for each example, shape (*batch), in float32.
 
+    Raises:
+      ValueError: labels have not the shape of the batch.
+
     Example:
       >>> margin_loss(jnp.array([0.9, 0.1, 0.3]), jnp.array(0)).round(3)
       Array(0.02, dtype=float32)
 
     Paper: Sabour, Frosst and Hinton, "Dynamic Routing Between Capsules", 2017, arXiv:1710.09829.
     """
+    lengths = check.vectors(check.floats(lengths))
+    labels = check.shape(labels, lengths.shape[:-1], "labels")
     lengths = lengths.astype(jnp.promote_types(lengths.dtype, jnp.float32))
     mine = jax.nn.one_hot(labels, lengths.shape[-1], dtype=lengths.dtype)
     short = jnp.maximum(present - lengths, 0) ** 2
@@ -238,7 +247,7 @@ def em_routing(
 
     Returns:
       ``EMRouted(poses, activations, couplings)``, computed in float32, poses and activations in the votes'
-      dtype.
+      dtype, float32 for integers.
 
     Raises:
       TypeError, ValueError: shapes do not agree, or iterations is not a positive int.
@@ -286,7 +295,7 @@ def em_routing(
 
 
 def _votes(votes: Array, iterations: int) -> tuple[Array, int]:
-    votes = jnp.asarray(votes)
+    votes = check.floats(votes)
     if votes.ndim < 3:
         raise ValueError(f"votes have shape {votes.shape}: expected (*batch, in, out, d)")
-    return votes, geometry.spatial_tuple(iterations, 1, "iterations")[0]
+    return votes, check.integer("iterations", iterations, 1)

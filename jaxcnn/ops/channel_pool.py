@@ -20,7 +20,7 @@ def maxout(x: Float[Array, "*batch c"], pieces: int) -> Float[Array, "*batch uni
       Maxima, shape (…, c / pieces), dtype of x.
 
     Raises:
-      TypeError, ValueError: pieces is not an int that divides the channels.
+      TypeError, ValueError: pieces is not an int that divides the channels, or x is a scalar.
 
     Example:
       >>> maxout(jnp.array([1.0, 5.0, 3.0, 2.0]), 2)
@@ -28,7 +28,7 @@ def maxout(x: Float[Array, "*batch c"], pieces: int) -> Float[Array, "*batch uni
 
     Paper: Goodfellow et al., "Maxout Networks", 2013, arXiv:1302.4389.
     """
-    x = jnp.asarray(x)
+    x = check.vectors(x)
     check.divides("pieces", pieces, "channels of x", x.shape[-1])
     return x.reshape(*x.shape[:-1], x.shape[-1] // pieces, pieces).max(-1)
 
@@ -44,10 +44,10 @@ def complex_cell(x: Float[Array, "*batch two_c"]) -> Float[Array, "*batch c"]:
       x: responses of the pairs, channels last.
 
     Returns:
-      Energies, shape (…, c / 2), dtype of x.
+      Energies, shape (…, c / 2), dtype of x, float32 for integers.
 
     Raises:
-      ValueError: the number of channels is odd.
+      ValueError: the number of channels is odd, or x is a scalar.
 
     Example:
       >>> complex_cell(jnp.array([3.0, 0.0, 4.0, 2.0]))
@@ -55,7 +55,7 @@ def complex_cell(x: Float[Array, "*batch two_c"]) -> Float[Array, "*batch c"]:
 
     Paper: Adelson and Bergen, "Spatiotemporal energy models for the perception of motion", 1985.
     """
-    x = jnp.asarray(x)
+    x = check.floats(check.vectors(x))
     if x.shape[-1] % 2:
         raise ValueError(f"x has {x.shape[-1]} channels: expected an even number, even filters then odd ones")
     even, odd = jnp.split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 2, axis=-1)

@@ -1,6 +1,8 @@
 """What every operation on images asks of its arrays, said while tracing."""
 
-from numbers import Integral
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,83 @@ def image(x: ArrayLike, name: str = "x", ndim: int | None = None) -> jax.Array:
     if ndim is not None and x.ndim != ndim + 2:
         raise ValueError(f"{name} has shape {x.shape}: expected (batch, {ndim} spatial axes, channels)")
     return x
+
+
+def pixels(x: ArrayLike) -> jax.Array:
+    """The input as :func:`image` has it, with something to see in each image.
+
+    Raises:
+      ValueError: the rank is wrong, or a spatial axis is empty.
+    """
+    x = image(x)
+    if 0 in x.shape[1:-1]:
+        raise ValueError(f"x has shape {x.shape}: expected 1 or more pixels on every spatial axis")
+    return x
+
+
+def vectors(x: ArrayLike) -> jax.Array:
+    """The input as an array with an axis of channels, its last.
+
+    Raises:
+      ValueError: it is a scalar.
+    """
+    x = jnp.asarray(x)
+    if x.ndim < 1:
+        raise ValueError("x is a scalar: expected an axis of channels")
+    return x
+
+
+def floats(x: ArrayLike) -> jax.Array:
+    """The argument as an array for results that are no integers: integers and booleans become floats."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.result_type(x, float))
+
+
+def mask(value: ArrayLike, x: jax.Array) -> jax.Array:
+    """Which positions count, as booleans.
+
+    Raises:
+      ValueError: the shape is not (n, *spatial).
+    """
+    value = jnp.asarray(value)
+    if value.shape != x.shape[:-1]:
+        raise ValueError(f"mask has shape {value.shape}: expected {x.shape[:-1]} for x of shape {x.shape}")
+    return value.astype(bool)
+
+
+def key(value: Any) -> None:
+    """Refuse what is no PRNG key, of either kind that JAX has.
+
+    Raises:
+      TypeError: it is something else.
+    """
+    kind = getattr(value, "dtype", value)
+    if kind is value or not (jnp.issubdtype(kind, jax.dtypes.prng_key) or kind == jnp.uint32):
+        raise TypeError(f"key is {kind}: expected a PRNG key, as from jax.random.key")
+
+
+def number(name: str, value: Any, fits: Callable[[Any], bool], expected: str) -> None:
+    """Refuse a number that does not fit. Arrays, which may be traced, pass.
+
+    Raises:
+      ValueError: it does not fit.
+    """
+    if isinstance(value, Real) and not fits(value):
+        raise ValueError(f"{name}={value}: expected {expected}")
+
+
+def integer(name: str, value: int, least: int | None = None) -> int:
+    """The argument as a Python int, whose powers do not overflow.
+
+    Raises:
+      TypeError: it is not an int.
+      ValueError: it is below ``least``.
+    """
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name}={value!r}: expected an int")
+    if least is not None and value < least:
+        raise ValueError(f"{name}={value}: expected {least} or more")
+    return int(value)
 
 
 def kernel(value: ArrayLike, x: jax.Array, groups: int = 1) -> jax.Array:
@@ -92,8 +171,7 @@ def divides(name: str, divisor: int, what: str, count: int) -> None:
       TypeError: the divisor is not an int.
       ValueError: it is below 1 or leaves a remainder.
     """
-    if not isinstance(divisor, Integral):
-        raise TypeError(f"{name}={divisor!r}: expected an int")
+    integer(name, divisor)
     if divisor < 1 or count % divisor:
         raise ValueError(f"{name}={divisor}: expected a divisor of the {count} {what}")
 

@@ -68,8 +68,10 @@ def deform_conv(
     Paper: Dai et al., Deformable convolutional networks, ICCV 2017, arXiv:1703.06211; Zhu et al., Deformable
     ConvNets v2, CVPR 2019, arXiv:1811.11168.
     """
-    x = check.image(x)
+    x = check.floats(check.image(x))
     kernel = check.kernel(kernel, x, groups)
+    dtype = jnp.result_type(x, kernel)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
     n, channels, features, ndim = x.shape[0], x.shape[-1], kernel.shape[-1], x.ndim - 2
     taps = kernel.shape[:-2]
     check.divides("offset_groups", offset_groups, "channels of x", channels)
@@ -87,8 +89,7 @@ def deform_conv(
         mask = check.shape(mask, (n, *outputs, offset_groups * count), "mask")
         mask = jnp.moveaxis(mask.reshape(n, *outputs, offset_groups, count), -1, 0)
     places = [axis.T[tap] for axis, tap in zip(rows, np.unravel_index(range(count), taps), strict=True)]
-    dtype = jnp.result_type(x, kernel)
-    weights = kernel.astype(dtype).reshape(count, channels // groups, groups, features // groups)
+    weights = kernel.reshape(count, channels // groups, groups, features // groups)
     weights = jnp.swapaxes(weights, 1, 2)
     grouped = x.reshape(*x.shape[:-1], offset_groups, channels // offset_groups)
     exact = jnp.promote_types(dtype, jnp.float32)
@@ -99,7 +100,7 @@ def deform_conv(
         positions = (offset + still.astype(exact)).reshape(n, prod(outputs), offset_groups, ndim)
         factor = None if mask is None else mask.reshape(positions.shape[:-1])
         values = sample(grouped, jnp.arange(n), positions, factor)
-        values = values.reshape(n * prod(outputs), groups, channels // groups).astype(dtype)
+        values = values.reshape(n * prod(outputs), groups, channels // groups)
         batched = (((2,), (1,)), ((1,), (0,)))
         return y + lax.dot_general(values, weights, batched, preferred_element_type=exact), None
 

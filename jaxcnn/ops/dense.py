@@ -21,14 +21,14 @@ def dense(
       The leading axes, features; in the promoted dtype of the arguments.
 
     Raises:
-      ValueError: the channels of input and kernel differ.
+      ValueError: the channels of input and kernel differ, or x is a scalar.
 
     Example:
       >>> dense(jnp.ones((2, 3)), jnp.ones((3, 1))).ravel().tolist()
       [3.0, 3.0]
     """
-    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    if kernel.ndim != 2 or x.ndim < 1 or x.shape[-1] != kernel.shape[0]:
+    x, kernel = check.vectors(x), jnp.asarray(kernel)
+    if kernel.ndim != 2 or x.shape[-1] != kernel.shape[0]:
         raise ValueError(
             f"kernel has shape {kernel.shape}: expected (channels, features) for x of shape {x.shape}"
         )

@@ -99,9 +99,18 @@ def separable_conv(
     Pointwise first: Haase and Amthor, Rethinking depthwise separable convolutions, CVPR 2020,
     arXiv:2003.13549.
     """
-    x, pointwise = check.image(x), jnp.asarray(pointwise)
+    x, depthwise, pointwise = check.image(x), jnp.asarray(depthwise), jnp.asarray(pointwise)
     if pointwise.ndim != 2:
         raise ValueError(f"pointwise has shape {pointwise.shape}: expected (channels, features)")
+    read = pointwise.shape[1] if pointwise_first else x.shape[-1]
+    if depthwise.ndim != x.ndim or depthwise.shape[-2] != 1 or depthwise.shape[-1] % max(read, 1):
+        raise ValueError(
+            f"depthwise has shape {depthwise.shape}: expected {x.ndim - 2} spatial axes, then (1, features), "
+            f"a multiple of the {read} channels it reads"
+        )
+    mixed = x.shape[-1] if pointwise_first else depthwise.shape[-1]
+    if pointwise.shape[0] != mixed:
+        raise ValueError(f"pointwise has shape {pointwise.shape}: expected ({mixed}, features)")
     mix = pointwise.reshape((1,) * (x.ndim - 2) + pointwise.shape)
     spatial = partial(depthwise_conv, strides=strides, padding=padding, dilation=dilation, lowering=lowering)
     if pointwise_first:
@@ -167,9 +176,7 @@ def channel_shuffle(x: Float[Array, "*batch c"], groups: int) -> Float[Array, "*
 
     Paper: Zhang et al., ShuffleNet, CVPR 2018, arXiv:1707.01083.
     """
-    x = jnp.asarray(x)
-    if x.ndim < 1:
-        raise ValueError("x is a scalar: expected an axis of channels")
+    x = check.vectors(x)
     check.divides("groups", groups, "channels of x", x.shape[-1])
     dealt = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     return jnp.swapaxes(dealt, -1, -2).reshape(x.shape)

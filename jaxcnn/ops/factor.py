@@ -169,12 +169,13 @@ def factor_kernel(
       groups: of the convolution the kernel belongs to; each is factored on its own.
 
     Returns:
-      The kernels, for :func:`spatially_separable_conv` with the same groups, and the relative error.
+      The kernels, for :func:`spatially_separable_conv` with the same groups, dtype of the kernel, float32 for
+      integers; and the relative error.
 
     Raises:
       TypeError: a rank is not an int.
-      ValueError: fewer than two spatial axes, a rank beyond what the kernel can have, or groups that do not
-        divide the features.
+      ValueError: other than two or three spatial axes, a rank beyond what the kernel can have, or groups that
+        do not divide the features.
 
     Example:
       >>> outer = jnp.array([1.0, 2, 1])[:, None] * jnp.array([-1.0, 0, 1])[None]
@@ -185,13 +186,16 @@ def factor_kernel(
     Paper: Jaderberg et al., Speeding up convolutional neural networks with low rank expansions, BMVC 2014,
     arXiv:1405.3866. Oseledets, Tensor-train decomposition, SIAM J. Sci. Comput. 33 (2011).
     """
-    kernel = jnp.asarray(kernel)
+    kernel = check.floats(kernel)
     ndim = kernel.ndim - 2
-    if ndim < 2:
+    if ndim not in (2, 3):
         raise ValueError(f"kernel has shape {kernel.shape}: expected 2 or 3 spatial axes to factor")
     *taps, channels, features = kernel.shape
     check.divides("groups", groups, "features of the kernel", features)
-    ranks = geometry.spatial_tuple(rank, ndim - 1, "rank")
+    each = rank if isinstance(rank, Sequence) else (rank,) * (ndim - 1)
+    ranks = tuple(check.integer("rank", limit, 1) for limit in each)
+    if len(ranks) != ndim - 1:
+        raise ValueError(f"rank={rank!r}: expected an int or {ndim - 1}, one for each step")
     width = channels
     for axis, limit in enumerate(ranks):
         most = min(taps[axis] * width, prod(taps[axis + 1 :]) * features // groups)
@@ -202,7 +206,7 @@ def factor_kernel(
     kernels, squared = jax.vmap(lambda part: _tensor_train(part, ranks))(grouped)
     # each (groups, taps, c, rank) becomes (taps, c, groups·rank)
     joined = tuple(jnp.moveaxis(k, 0, -2).reshape(k.shape[1], k.shape[2], -1) for k in kernels)
-    norm = jnp.square(kernel).sum()
+    norm = jnp.square(kernel.astype(squared.dtype)).sum()
     return Factors(joined, jnp.sqrt(squared.sum() / jnp.where(norm > 0, norm, 1)))
 
 
@@ -210,6 +214,8 @@ def _tensor_train(kernel: jax.Array, ranks: Sequence[int]) -> tuple[tuple[jax.Ar
     """Kernels of the given ranks, and the squared Frobenius norm of what they miss."""
     taps = kernel.shape[:-2]
     ndim = len(taps)
+    dtype = kernel.dtype
+    kernel = kernel.astype(jnp.promote_types(dtype, jnp.float32))  # LAPACK knows no half precision
     rest = jnp.moveaxis(kernel, -2, 0)  # (c, *taps, f): the axis left of the taps counts channels read
     kernels = []
     for k, rank in zip(taps, ranks, strict=False):
@@ -220,11 +226,12 @@ def _tensor_train(kernel: jax.Array, ranks: Sequence[int]) -> tuple[tuple[jax.Ar
         kernels.append((left[:, :rank] * root[None]).reshape(k, width, rank))
         rest = (root[:, None] * right[:rank]).reshape(rank, *rest.shape[2:])
     kernels.append(jnp.swapaxes(rest, 0, 1))
+    factors = tuple(each.astype(dtype) for each in kernels)
     letters = "xyz"[:ndim]
     between = "c" + "pq"[: ndim - 1] + "f"
     chain = ",".join(axis + between[i : i + 2] for i, axis in enumerate(letters))
-    rebuilt = jnp.einsum(f"{chain}->{letters}cf", *kernels)
-    return tuple(kernels), jnp.square(kernel - rebuilt).sum()
+    rebuilt = jnp.einsum(f"{chain}->{letters}cf", *(each.astype(kernel.dtype) for each in factors))
+    return factors, jnp.square(kernel - rebuilt).sum()
 
 
 def _along(axis: int, ndim: int, value: Any, other: Any) -> tuple[Any, ...]:

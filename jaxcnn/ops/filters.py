@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcnn.ops import geometry
+from jaxcnn.ops import check, geometry
 
 Window = int | Sequence[int]
 Number = float | Float[Array, "..."]
@@ -30,7 +30,8 @@ def gaussian_filter(
       The filter, shape (*window, 1, 1).
 
     Raises:
-      TypeError, ValueError: the window is not made of positive ints, or sigma has another number of entries.
+      TypeError, ValueError: the window is not made of positive ints, or sigma is not positive or has another
+        number of entries.
 
     Example:
       >>> gaussian_filter(3, sigma=0.8).ravel().round(2)
@@ -43,6 +44,8 @@ def gaussian_filter(
         raise ValueError(
             f"sigma={sigma!r}: expected a number or {len(taps)}, one for each axis of the window"
         )
+    for each in spread:
+        _check_positive("sigma", each)
     profiles = [jnp.exp(-jnp.square(_centred(k)) / (2 * s * s)) for k, s in zip(taps, spread, strict=True)]
     return _outer([profile / profile.sum() for profile in profiles])[..., None, None]
 
@@ -66,7 +69,7 @@ def binomial_filter(window: Window) -> Float[Array, "*taps 1 1"]:
     profiles = [
         functools.reduce(np.convolve, [np.array([0.5, 0.5])] * (k - 1), np.ones(1)) for k in _taps(window)
     ]
-    return _outer([jnp.asarray(profile, jnp.float32) for profile in profiles])[..., None, None]
+    return _outer([jnp.asarray(profile) for profile in profiles])[..., None, None]
 
 
 def sobel_filter(ndim: int = 2) -> Float[Array, "*taps 1 ndim"]:
@@ -122,7 +125,7 @@ def dct_filter(window: Window) -> Float[Array, "*taps 1 features"]:
         t, f = np.arange(k)[:, None], np.arange(k)[None, :]
         cosines = np.cos(np.pi * (t + 0.5) * f / k) * np.where(f == 0, np.sqrt(1 / k), np.sqrt(2 / k))
         shape = [k if a == axis else 1 for a in range(len(taps))]
-        along = jnp.asarray(cosines, jnp.float32).reshape(*shape, 1, k)
+        along = jnp.asarray(cosines).reshape(*shape, 1, k)
         basis = (basis[..., :, None] * along).reshape(*basis.shape[:axis], k, *basis.shape[axis + 1 : -1], -1)
     return basis[..., None, :]
 
@@ -154,7 +157,8 @@ def gabor_filter(
       The filters, shape (height, width, 1, features).
 
     Raises:
-      TypeError, ValueError: the window is not one or two positive ints.
+      TypeError, ValueError: the window is not one or two positive ints, or wavelength or sigma is not
+        positive.
 
     Example:
       >>> gabor_filter(3, wavelength=6.0)[1, :, 0, 0].round(2)
@@ -164,7 +168,9 @@ def gabor_filter(
     optimized by two-dimensional visual cortical filters", 1985.
     """
     height, width = geometry.spatial_tuple(window, 2, "window")
+    _check_positive("wavelength", wavelength)
     sigma = wavelength / 2 if sigma is None else sigma
+    _check_positive("sigma", sigma)
     numbers = jnp.broadcast_arrays(
         *(jnp.atleast_1d(n) for n in (wavelength, orientation, phase, sigma, aspect))
     )
@@ -195,7 +201,8 @@ def gabor_bank(
       wavelengths, then even and odd.
 
     Raises:
-      TypeError, ValueError: the window is not one or two positive ints.
+      TypeError, ValueError: the window is not one or two positive ints or holds one pixel, or a wavelength is
+        not positive.
 
     Example:
       >>> gabor_bank(9, orientations=6, wavelengths=(3, 5)).shape
@@ -204,14 +211,19 @@ def gabor_bank(
     Paper: Jones and Palmer, "An evaluation of the two-dimensional Gabor filter model of simple receptive
     fields in cat striate cortex", 1987.
     """
+    window = geometry.spatial_tuple(window, 2, "window")
+    if max(window) == 1:
+        raise ValueError(f"window={window}: expected more than one pixel: one less its mean is 0")
+    for each in wavelengths:
+        _check_positive("wavelengths", each)
     phase, wavelength, orientation = np.meshgrid(
         [0.0, -np.pi / 2], wavelengths, np.arange(orientations) * np.pi / orientations, indexing="ij"
     )
     filters = gabor_filter(
         window,
-        wavelength=jnp.asarray(wavelength.ravel(), jnp.float32),
-        orientation=jnp.asarray(orientation.ravel(), jnp.float32),
-        phase=jnp.asarray(phase.ravel(), jnp.float32),
+        wavelength=jnp.asarray(wavelength.ravel()),
+        orientation=jnp.asarray(orientation.ravel()),
+        phase=jnp.asarray(phase.ravel()),
         aspect=aspect,
     )
     filters = filters - filters.mean((0, 1), keepdims=True)
@@ -220,6 +232,10 @@ def gabor_bank(
 
 def _taps(window: Window) -> tuple[int, ...]:
     return geometry.spatial_tuple(window, len(window) if isinstance(window, Sequence) else 1, "window")
+
+
+def _check_positive(name: str, value: Number) -> None:
+    check.number(name, value, lambda n: n > 0, "a positive number")
 
 
 def _centred(k: int) -> Array:

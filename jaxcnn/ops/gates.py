@@ -52,7 +52,7 @@ def squeeze_excite(
 
     Paper: Hu, Shen and Sun, "Squeeze-and-Excitation Networks", 2018, arXiv:1709.01507.
     """
-    x = _inside(x, mask)
+    x, mask = _inside(x, mask)
     pooled = global_avg_pool(x, mask=mask, keepdims=True)
     return x * gate(_bottleneck(pooled, squeeze, excite, activation))
 
@@ -89,7 +89,7 @@ def channel_attention(
 
     Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
     """
-    x = _inside(x, mask)
+    x, mask = _inside(x, mask)
     pooled = [pool(x, mask=mask, keepdims=True) for pool in (global_avg_pool, global_max_pool)]
     return x * jax.nn.sigmoid(sum(_bottleneck(each, squeeze, excite, activation) for each in pooled))
 
@@ -123,7 +123,10 @@ def spatial_attention(
 
     Paper: Woo et al., "CBAM: Convolutional Block Attention Module", 2018, arXiv:1807.06521.
     """
-    x = _inside(check.image(x), mask)
+    x, _ = _inside(x, mask)
+    kernel = jnp.asarray(kernel)
+    if kernel.ndim != x.ndim or kernel.shape[-2:] != (2, 1):
+        raise ValueError(f"kernel has shape {kernel.shape}: expected {x.ndim - 2} spatial axes, then (2, 1)")
     maps = jnp.concatenate([x.mean(-1, keepdims=True), x.max(-1, keepdims=True)], axis=-1)
     return x * jax.nn.sigmoid(conv(maps, kernel, bias, padding="SAME"))
 
@@ -205,7 +208,7 @@ def coordinate_attention(
     Paper: Hou, Zhou and Feng, "Coordinate Attention for Efficient Mobile Network Design", 2021,
     arXiv:2103.02907.
     """
-    x = _inside(check.image(x), mask)
+    x, mask = _inside(x, mask)
     axes = range(1, x.ndim - 1)
     if len(expand) != len(axes):
         raise ValueError(
@@ -220,25 +223,38 @@ def coordinate_attention(
         counted = (counts > 0,)
         sums = jnp.concatenate([x.sum(others) for others in across], axis=1)
         profiles = sums / jnp.maximum(counts, 1)[..., None]
-    codes = dense(profiles, *reduce)
+    codes = _dense(profiles, reduce, "reduce")
     codes = activation(codes if norm is None else norm(codes, *counted))
     start = 0
     for axis, layer in zip(axes, expand, strict=True):
         code = codes[:, start : start + x.shape[axis]]
         start += x.shape[axis]
-        gate = jax.nn.sigmoid(dense(code, *layer))
+        gate = jax.nn.sigmoid(_dense(code, layer, f"expand[{axis - 1}]", x.shape[-1]))
         x = x * gate.reshape([n if a in (0, axis, x.ndim - 1) else 1 for a, n in enumerate(x.shape)])
     return x
 
 
-def _inside(x: Array, mask: Array | None) -> Array:
+def _inside(x: Array, mask: Array | None) -> tuple[Array, Array | None]:
     """x with zeros where it does not count: NaN would come back as the gradient of a gate."""
+    x = check.floats(check.image(x))
     if mask is None:
-        return x
-    if mask.shape != x.shape[:-1]:
-        raise ValueError(f"mask has shape {mask.shape}: expected {x.shape[:-1]} for x of shape {x.shape}")
-    return jnp.where(mask[..., None], x, 0)
+        return x, None
+    mask = check.mask(mask, x)
+    return jnp.where(mask[..., None], x, 0), mask
 
 
 def _bottleneck(pooled: Array, squeeze: Affine, excite: Affine, activation: Function) -> Array:
-    return dense(activation(dense(pooled, *squeeze)), *excite)
+    codes = activation(_dense(pooled, squeeze, "squeeze"))
+    return _dense(codes, excite, "excite", pooled.shape[-1])
+
+
+def _dense(x: Array, layer: Affine, name: str, features: int | None = None) -> Array:
+    """The layer of that name, which must not be broadcast to the features that a gate needs."""
+    kernel, bias = layer
+    kernel = jnp.asarray(kernel)
+    if kernel.ndim != 2 or kernel.shape[0] != x.shape[-1] or features not in (None, kernel.shape[1]):
+        expected = f"({x.shape[-1]}, {'features' if features is None else features})"
+        raise ValueError(f"the kernel of {name} has shape {kernel.shape}: expected {expected}")
+    if bias is not None:
+        bias = check.shape(bias, kernel.shape[1:], f"the bias of {name}")
+    return dense(x, kernel, bias)

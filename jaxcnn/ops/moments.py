@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcnn.ops import check
+
 
 def moments(
     x: Array,
@@ -56,6 +58,7 @@ def normalize(
     x: Array, mean: Array, var: Array, scale: Array | None, bias: Array | None, epsilon: float
 ) -> Array:
     """scale · (x − mean) / √(var + ε) + bias in the statistics' precision, returned in x's dtype."""
+    check.number("epsilon", epsilon, lambda n: n >= 0, "0 or more")
     factor = jax.lax.rsqrt(var + epsilon)
     if scale is not None:
         factor = factor * channels("scale", scale, x)
@@ -67,6 +70,7 @@ def normalize(
 
 def channels(name: str, values: Array, x: Array) -> Array:
     """One value for each channel, with the axes of x."""
+    values = jnp.asarray(values)
     if values.shape != x.shape[-1:]:
         raise ValueError(f"{name} has shape {values.shape}: expected {x.shape[-1:]} for x of shape {x.shape}")
     return values.reshape((1,) * (x.ndim - 1) + values.shape)
@@ -76,6 +80,7 @@ def positions(mask: Array | None, x: Array) -> Array | None:
     """A mask over examples or positions, with the axes of x."""
     if mask is None:
         return None
+    mask = jnp.asarray(mask)
     if mask.shape not in (x.shape[:1], x.shape[:-1]):
         raise ValueError(
             f"mask has shape {mask.shape}: expected {x.shape[:1]} or {x.shape[:-1]} for x of shape {x.shape}"
@@ -85,8 +90,8 @@ def positions(mask: Array | None, x: Array) -> Array | None:
 
 
 def check_rank(x: Array) -> Array:
-    """x as an array with a batch and a channel axis."""
-    x = jnp.asarray(x)
+    """x as an array of floats with a batch and a channel axis."""
+    x = check.floats(x)
     if x.ndim < 2:
         raise ValueError(f"x has shape {x.shape}: expected a batch axis first and a channel axis last")
     return x

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxcnn.ops import check, geometry
+from jaxcnn.ops import check
 from jaxcnn.ops.moments import check_rank, moments, normalize, positions
 
 
@@ -36,10 +36,11 @@ def layer_norm(
       epsilon: added to the variance.
 
     Returns:
-      Normalised values, shape and dtype of x.
+      Normalised values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: an axis is out of range, repeated or the batch axis, or a parameter's shape is not (c,).
+      ValueError: an axis is out of range, repeated or the batch axis, a parameter's shape is not (c,), or
+        epsilon is negative.
 
     Example:
       >>> layer_norm(jnp.array([[1.0, 3.0], [10.0, 30.0]])).round(2)
@@ -82,10 +83,11 @@ def group_norm(
       epsilon: added to the variance.
 
     Returns:
-      Normalised values, shape and dtype of x.
+      Normalised values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: groups does not divide c, or a parameter's or the mask's shape does not fit.
+      ValueError: groups does not divide c, a parameter's or the mask's shape does not fit, or epsilon
+        is negative.
 
     Example:
       >>> group_norm(jnp.array([[1.0, 3.0, 10.0, 30.0]]), groups=2).round(2)
@@ -132,10 +134,10 @@ def instance_norm(
       epsilon: added to the variance.
 
     Returns:
-      Normalised values, shape and dtype of x.
+      Normalised values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a parameter's or the mask's shape does not fit.
+      ValueError: a parameter's or the mask's shape does not fit, or epsilon is negative.
 
     Example:
       >>> instance_norm(jnp.array([[[1.0], [3.0]]])).round(2).ravel()
@@ -169,7 +171,7 @@ def local_response_norm(
       k: added to the mean square.
 
     Returns:
-      Normalised values, shape and dtype of x.
+      Normalised values, shape and dtype of x, float32 for integers.
 
     Raises:
       TypeError, ValueError: size is not a positive int, or x has no channel axis.
@@ -182,7 +184,7 @@ def local_response_norm(
     Networks", 2012, section 3.3.
     """
     x = check_rank(x)
-    (size,) = geometry.spatial_tuple(size, 1, "size")
+    size = check.integer("size", size, 1)
     squares = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     widths = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
     padded = jnp.pad(squares, widths)
@@ -208,10 +210,10 @@ def weight_standardize(
       epsilon: added to the variance.
 
     Returns:
-      The standardised kernel, shape and dtype of the kernel.
+      The standardised kernel, shape and dtype of the kernel, float32 for integers.
 
     Raises:
-      ValueError: gain's shape is not (features,), or the kernel has fewer than two axes.
+      ValueError: gain's shape is not (features,), the kernel has fewer than two axes, or epsilon is negative.
 
     Example:
       >>> weight_standardize(jnp.array([[1.0], [3.0]])).round(2).ravel()
@@ -220,11 +222,11 @@ def weight_standardize(
     Paper: Qiao et al., "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization",
     2019, arXiv:1903.10520.
     """
-    kernel = jnp.asarray(kernel)
+    kernel = check.floats(kernel)
     if kernel.ndim < 2:
         raise ValueError(f"kernel has shape {kernel.shape}: expected (*taps, channels, features)")
-    if gain is not None and gain.shape != kernel.shape[-1:]:
-        raise ValueError(f"gain has shape {gain.shape}: expected {kernel.shape[-1:]}, one for each feature")
+    if gain is not None:
+        gain = check.shape(gain, kernel.shape[-1:], "gain")
     mean, var, _ = moments(kernel, range(kernel.ndim - 1))
     return normalize(kernel, mean, var, gain, None, epsilon)
 
@@ -239,7 +241,7 @@ def weight_normalize(
       gain: lengths, shape (features,).
 
     Returns:
-      The kernel, shape and dtype of ``kernel``; a feature of zeros stays zero.
+      The kernel, shape and dtype of ``kernel``, float32 for integers; a feature of zeros stays zero.
 
     Raises:
       ValueError: the kernel has no channels and features, or there is not one gain for each feature.
@@ -250,7 +252,7 @@ def weight_normalize(
 
     Paper: Salimans and Kingma, "Weight Normalization", 2016, arXiv:1602.07868.
     """
-    kernel = jnp.asarray(kernel)
+    kernel = check.floats(kernel)
     if kernel.ndim < 2:
         raise ValueError(f"kernel has shape {kernel.shape}: expected (*taps, channels, features)")
     gain = check.shape(gain, kernel.shape[-1:], "gain")

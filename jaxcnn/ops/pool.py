@@ -61,8 +61,7 @@ def max_pool(
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     if _shift(windows):
         return shifted_max(x, windows)
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return reduce_window(x, windows, lax.max, lowest)
+    return reduce_window(x, windows, lax.max, _lowest(x.dtype))
 
 
 def avg_pool(
@@ -90,7 +89,7 @@ def avg_pool(
       count_include_pad: whether padding zeros count in N_i; without them borders are not darkened.
 
     Returns:
-      Means, shape (n, *pooled, c), dtype of x.
+      Means, shape (n, *pooled, c), dtype of x, float32 for integers.
 
     Raises:
       ValueError: x has no spatial axis, a size is not positive, no window fits, or a mean would have no
@@ -103,6 +102,7 @@ def avg_pool(
       >>> avg_pool(x, 2, strides=1, padding=1, count_include_pad=False).ravel()
       Array([2., 3., 5., 6.], dtype=float32)
     """
+    x = check.floats(x)
     dtype = x.dtype
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
@@ -127,7 +127,7 @@ def global_avg_pool(
       keepdims: keep the spatial axes with size 1.
 
     Returns:
-      Means, shape (n, c), dtype of x; 0 where an example is masked away whole.
+      Means, shape (n, c), dtype of x, float32 for integers; 0 where an example is masked away whole.
 
     Raises:
       ValueError: x has no spatial axis or no pixel, or the mask's shape is not (n, *spatial).
@@ -136,7 +136,7 @@ def global_avg_pool(
       >>> global_avg_pool(jnp.arange(4.0).reshape(1, 2, 2, 1))
       Array([[1.5]], dtype=float32)
     """
-    x, axes = _global(x, mask)
+    x, mask, axes = _global(check.floats(x), mask)
     values = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if mask is None:
         mean = values.mean(axes, keepdims=keepdims)
@@ -160,7 +160,8 @@ def global_max_pool(
       keepdims: keep the spatial axes with size 1.
 
     Returns:
-      Maxima, shape (n, c), dtype of x; −∞ where an example is masked away whole.
+      Maxima, shape (n, c), dtype of x; its smallest value, −∞ for floats, where an example is masked away
+      whole.
 
     Raises:
       ValueError: x has no spatial axis or no pixel, or the mask's shape is not (n, *spatial).
@@ -169,9 +170,9 @@ def global_max_pool(
       >>> global_max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1))
       Array([[3.]], dtype=float32)
     """
-    x, axes = _global(x, mask)
+    x, mask, axes = _global(x, mask)
     if mask is not None:
-        x = jnp.where(mask[..., None], x, -jnp.inf)
+        x = jnp.where(mask[..., None], x, _lowest(x.dtype))
     return x.max(axes, keepdims=keepdims)
 
 
@@ -187,6 +188,12 @@ def _shift(windows: dict[int, Window]) -> bool:
     return jax.default_backend() == "cpu" and max(each.kernel for each in windows.values()) <= MOST_TAPS
 
 
+def _lowest(dtype: np.dtype) -> float:
+    if jnp.issubdtype(dtype, jnp.floating):
+        return -jnp.inf
+    return False if jnp.issubdtype(dtype, jnp.bool) else jnp.iinfo(dtype).min
+
+
 def _along(values: np.ndarray, axis: int, ndim: int) -> Array:
     if np.all(values == values[0]):
         return jnp.asarray(values[0])
@@ -195,10 +202,6 @@ def _along(values: np.ndarray, axis: int, ndim: int) -> Array:
     return jnp.asarray(values.reshape(shape))
 
 
-def _global(x: Array, mask: Array | None) -> tuple[Array, tuple[int, ...]]:
-    x = check.image(x)
-    if 0 in x.shape[1:-1]:
-        raise ValueError(f"x has shape {x.shape}: expected 1 or more pixels on every spatial axis")
-    if mask is not None and mask.shape != x.shape[:-1]:
-        raise ValueError(f"mask has shape {mask.shape}: expected {x.shape[:-1]} for x of shape {x.shape}")
-    return x, tuple(range(1, x.ndim - 1))
+def _global(x: Array, mask: Array | None) -> tuple[Array, Array | None, tuple[int, ...]]:
+    x = check.pixels(x)
+    return x, mask if mask is None else check.mask(mask, x), tuple(range(1, x.ndim - 1))

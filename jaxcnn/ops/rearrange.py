@@ -131,7 +131,10 @@ def _to_space(x: Array, block: int | Sequence[int], channel_first: bool) -> Arra
     n, *spatial, c = x.shape
     ndim = len(spatial)
     sides = geometry.spatial_tuple(block, ndim, "block")
-    check.divides("block", prod(sides), "channels of x (the block's pixels must divide them)", c)
+    if c % prod(sides):
+        raise ValueError(
+            f"block={block!r}: expected its {prod(sides)} pixels to divide the {c} channels of x"
+        )
     shallow = c // prod(sides)
     split = x.reshape(n, *spatial, *((shallow, *sides) if channel_first else (*sides, shallow)))
     first_place = 1 + ndim + channel_first

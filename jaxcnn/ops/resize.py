@@ -25,18 +25,18 @@ def resize(
         each in the low corner of x, and in that of the result.
 
     Returns:
-      Values, shape (n, *size, c), dtype of x.
+      Values, shape (n, *size, c), dtype of x, float32 for integers.
 
     Raises:
-      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, or ``sizes`` have
-        another shape.
+      TypeError, ValueError: ``size`` is not positive ints, one for each spatial axis, ``sizes`` have
+        another shape, or x has no pixel.
 
     Example:
       >>> import jax.numpy as jnp
       >>> resize(jnp.array([0.0, 4.0]).reshape(1, 2, 1), 4).ravel()
       Array([0., 1., 3., 4.], dtype=float32)
     """
-    x = check.image(x)
+    x = check.floats(check.pixels(x))
     return spread(x, geometry.spatial_tuple(size, x.ndim - 2, "size"), _linear, sizes)
 
 

@@ -35,7 +35,8 @@ def roi_align(
         convention, its centre at 0 and boxes at least one pixel wide.
 
     Returns:
-      Regions, bins, channels. A point more than a pixel outside counts as zero, one nearer as the edge.
+      Regions, bins, channels; dtype of x, float32 for integers. A point more than a pixel outside counts as
+      zero, one nearer as the edge.
 
     Raises:
       TypeError: ``image`` does not hold integers.
@@ -76,7 +77,7 @@ def deform_roi_pool(
       gamma: displacement, in boxes, of an offset of 1.
 
     Returns:
-      Regions, bins, channels.
+      Regions, bins, channels; dtype of x, float32 for integers.
 
     Raises:
       TypeError: ``image`` does not hold integers.
@@ -111,7 +112,7 @@ def _pool(
     gamma: float,
 ) -> Array:
     """Both functions above: the mean of the samples of every bin."""
-    x, boxes = check.image(x), jnp.asarray(boxes)
+    x, boxes = check.floats(check.image(x)), jnp.asarray(boxes)
     ndim = x.ndim - 2
     if boxes.ndim != 2 or boxes.shape[1] != 2 * ndim:
         raise ValueError(

@@ -23,6 +23,7 @@ def zero_pad_shortcut(
       (n, *⌈spatial / strides⌉, features).
 
     Raises:
+      TypeError: ``features`` is not an int.
       ValueError: ``features`` is below c, or a stride below 1.
 
     Example:
@@ -33,6 +34,7 @@ def zero_pad_shortcut(
     """
     x = check.image(x)
     steps = geometry.spatial_tuple(strides, x.ndim - 2, "strides")
+    features = check.integer("features", features)
     if features < x.shape[-1]:
         raise ValueError(
             f"features={features}: expected {x.shape[-1]} or more, as x has; use a projection to have fewer"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxcnn.ops import check, geometry
+from jaxcnn.ops import check
 
 Rate = float | Float[Array, ""]
 
@@ -22,10 +22,11 @@ def dropout(key: PRNGKeyArray, x: Float[Array, "n *spatial c"], rate: Rate) -> F
       rate: probability of dropping, in [0, 1]; may be traced, so that lanes of one program can differ in it.
 
     Returns:
-      Values, shape and dtype of x.
+      Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a Python number outside [0, 1].
+      TypeError: ``key`` is no PRNG key.
+      ValueError: a rate that is not traced outside [0, 1].
 
     Example:
       >>> y = dropout(jax.random.key(0), jnp.ones((2, 50)), 0.5)
@@ -34,6 +35,7 @@ def dropout(key: PRNGKeyArray, x: Float[Array, "n *spatial c"], rate: Rate) -> F
 
     Paper: Srivastava et al., "Dropout", Journal of Machine Learning Research 15, 2014.
     """
+    x = _values(key, x, 0)
     return _drop(key, x, rate, x.shape)
 
 
@@ -51,10 +53,11 @@ def spatial_dropout(
       rate: probability of dropping a channel, in [0, 1]; may be traced.
 
     Returns:
-      Values, shape and dtype of x.
+      Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a Python number outside [0, 1], or x without batch and channel axes.
+      TypeError: ``key`` is no PRNG key.
+      ValueError: a rate that is not traced outside [0, 1], or x without batch and channel axes.
 
     Example:
       >>> y = spatial_dropout(jax.random.key(0), jnp.ones((1, 3, 50)), 0.5)
@@ -64,7 +67,7 @@ def spatial_dropout(
     Paper: Tompson et al., "Efficient Object Localization Using Convolutional Networks", 2015,
     arXiv:1411.4280.
     """
-    _check_rank(x, 2)
+    x = _values(key, x, 2)
     return _drop(key, x, rate, (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]))
 
 
@@ -80,10 +83,11 @@ def drop_path(key: PRNGKeyArray, x: Float[Array, " n *rest"], rate: Rate) -> Flo
       rate: probability of dropping an example's branch, in [0, 1]; may be traced.
 
     Returns:
-      Values, shape and dtype of x.
+      Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a Python number outside [0, 1], or x without a batch axis.
+      TypeError: ``key`` is no PRNG key.
+      ValueError: a rate that is not traced outside [0, 1], or x without a batch axis.
 
     Example:
       >>> y = drop_path(jax.random.key(0), jnp.ones((50, 3)), 0.5)
@@ -92,7 +96,7 @@ def drop_path(key: PRNGKeyArray, x: Float[Array, " n *rest"], rate: Rate) -> Flo
 
     Paper: Huang et al., "Deep Networks with Stochastic Depth", 2016, arXiv:1603.09382.
     """
-    _check_rank(x, 1)
+    x = _values(key, x, 1)
     return _drop(key, x, rate, (x.shape[0], *(1,) * (x.ndim - 1)))
 
 
@@ -114,10 +118,11 @@ def drop_block(
       block: side of a block in pixels.
 
     Returns:
-      Values, shape and dtype of x.
+      Values, shape and dtype of x, float32 for integers.
 
     Raises:
-      ValueError: a rate outside [0, 1], a block below 1, or x without spatial axes.
+      TypeError: ``key`` is no PRNG key, or the block no int.
+      ValueError: a rate that is not traced outside [0, 1], a block below 1, or x without spatial axes.
 
     Example:
       >>> y = drop_block(jax.random.key(0), jnp.ones((8, 6, 6, 1)), 0.5, block=3)
@@ -126,16 +131,17 @@ def drop_block(
 
     Paper: Ghiasi, Lin and Le, "DropBlock", 2018, arXiv:1810.12890.
     """
-    x = check.image(x)
+    check.key(key)
+    x = check.floats(check.image(x))
     keep = _keep(rate)
-    (side,) = geometry.spatial_tuple(block, 1, "block")
+    block = check.integer("block", block, 1)
     axes = range(1, x.ndim - 1)
-    shape = [size + (side - 1) * (axis in axes) for axis, size in enumerate(x.shape)]
+    shape = [size + (block - 1) * (axis in axes) for axis, size in enumerate(x.shape)]
     # expm1 keeps a small γ exact; where nothing is kept, log 0 = −∞ gives γ = 1.
-    places = jax.random.bernoulli(key, -jnp.expm1(jnp.log(keep) / side ** len(axes)), shape)
+    places = jax.random.bernoulli(key, -jnp.expm1(jnp.log(keep) / block ** len(axes)), shape)
     for axis in axes:
         size = x.shape[axis]
-        shifts = [jax.lax.slice_in_dim(places, i, i + size, axis=axis) for i in range(side)]
+        shifts = [jax.lax.slice_in_dim(places, i, i + size, axis=axis) for i in range(block)]
         places = functools.reduce(jnp.logical_or, shifts)
     return _scale(x, ~places, keep)
 
@@ -152,12 +158,15 @@ def _scale(x, mask, keep):
 
 
 def _keep(rate):
-    if isinstance(rate, int | float) and not 0 <= rate <= 1:
-        raise ValueError(f"rate={rate}: expected a probability of dropping, 0 to 1")
+    check.number("rate", rate, lambda r: 0 <= r <= 1, "a probability of dropping, 0 to 1")
     return 1 - jnp.asarray(rate, jnp.float32)
 
 
-def _check_rank(x, least):
+def _values(key, x, least):
+    """x as floats of so many axes, once the key is one: the two are easily swapped."""
+    check.key(key)
+    x = check.floats(x)
     if x.ndim < least:
         wanted = "a batch axis first" + " and a channel axis last" * (least > 1)
         raise ValueError(f"x has shape {x.shape}: expected {wanted}")
+    return x

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxcnn.ops import check
 from jaxcnn.ops.geometry import Padding
 from jaxcnn.ops.pool import window_sum
 from jaxcnn.ops.shifted import picked
@@ -40,9 +41,10 @@ def stochastic_pool(
       ceil_mode: round the output size up, keeping a last window that hangs over the end.
 
     Returns:
-      Values of x or their expectation, shape (n, *pooled, c), dtype of x.
+      Values of x or their expectation, shape (n, *pooled, c), dtype of x, float32 for integers.
 
     Raises:
+      TypeError: ``key`` is neither a PRNG key nor None.
       ValueError: what :func:`max_pool` refuses.
 
     Example:
@@ -55,12 +57,14 @@ def stochastic_pool(
     Paper: Zeiler and Fergus, "Stochastic Pooling for Regularization of Deep Convolutional Neural Networks",
     2013, arXiv:1301.3557.
     """
+    x = check.floats(x)
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     active = jnp.maximum(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 0)
     if key is None:
         total = window_sum(active, windows)
         return (window_sum(active * active, windows) / jnp.where(total > 0, total, 1)).astype(x.dtype)
     running = list(itertools.accumulate(read(active, windows, tap, 0.0) for tap in taps(windows)))
+    check.key(key)
     level = jax.random.uniform(key, running[-1].shape, active.dtype) * running[-1]
     # The first tap whose running sum exceeds the level; past the last one where all values are 0.
     number = functools.reduce(jnp.add, ((each <= level).astype(jnp.int32) for each in running))

@@ -1,5 +1,6 @@
 """Convolution by a table of which feature reads which channels."""
 
+import operator
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -41,8 +42,8 @@ def table_conv(
       Batch, spatial axes, features.
 
     Raises:
-      TypeError, ValueError: as :func:`jaxcnn.ops.conv`; a feature reads no channel, one twice, or one that x
-        does not have; ``kernel`` has not as many kernels as ``table`` has entries.
+      TypeError, ValueError: as :func:`jaxcnn.ops.conv`; the table has no feature; one reads no channel, one
+        twice, or one that x does not have; ``kernel`` has not as many kernels as ``table`` has entries.
 
     Example:
       >>> x, kernel = jnp.array([[[1.0, 10.0, 100.0]]]), jnp.ones((1, 3))
@@ -53,14 +54,18 @@ def table_conv(
     table I.
     """
     x, kernel = check.image(x), jnp.asarray(kernel)
-    channels, features = x.shape[-1], len(table)
-    for f, row in enumerate(table):
+    try:
+        rows = [list(map(operator.index, row)) for row in table]
+    except TypeError:
+        raise TypeError(f"table={table!r}: expected for each feature the channels it reads, ints") from None
+    if not rows:
+        raise ValueError(f"table={table!r}: expected one feature or more")
+    channels, features = x.shape[-1], len(rows)
+    for f, row in enumerate(rows):
         if not row or len(set(row)) != len(row) or not all(0 <= c < channels for c in row):
-            raise ValueError(
-                f"table[{f}]={list(row)}: expected different channels of x, from 0 to {channels - 1}"
-            )
-    reads = np.array([c for row in table for c in row])
-    feeds = np.array([f for f, row in enumerate(table) for _ in row])
+            raise ValueError(f"table[{f}]={row}: expected different channels of x, from 0 to {channels - 1}")
+    reads = np.array([c for row in rows for c in row])
+    feeds = np.array([f for f, row in enumerate(rows) for _ in row])
     if kernel.ndim != x.ndim - 1 or kernel.shape[-1] != len(reads):
         raise ValueError(
             f"kernel has shape {kernel.shape}: expected {x.ndim - 2} axes of taps and {len(reads)} "

@@ -1,12 +1,13 @@
 """Pooling as weighted and power means."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcnn.ops import geometry
+from jaxcnn.ops import check, geometry
 from jaxcnn.ops.depthwise import depthwise_conv
 from jaxcnn.ops.filters import Number, binomial_filter, gaussian_filter
 from jaxcnn.ops.pool import max_pool, window_sum
@@ -38,7 +39,7 @@ def lp_pool(
       ceil_mode: round the output size up, keeping a last window that hangs over the end.
 
     Returns:
-      Norms, shape (n, *pooled, c), dtype of x.
+      Norms, shape (n, *pooled, c), dtype of x, float32 for integers.
 
     Raises:
       ValueError: p is below 1, or what :func:`max_pool` refuses.
@@ -50,16 +51,15 @@ def lp_pool(
     Paper: Sermanet, Chintala and LeCun, "Convolutional Neural Networks Applied to House Numbers Digit
     Classification", 2012, arXiv:1204.3968.
     """
-    if isinstance(p, int | float) and not p >= 1:
-        raise ValueError(f"p={p}: expected 1 or more, or infinity")
+    check.number("p", p, lambda p: p >= 1, "1 or more, or infinity")
     numbers: dict[str, Any] = {
         "strides": strides,
         "padding": padding,
         "dilation": dilation,
         "ceil_mode": ceil_mode,
     }
-    x = jnp.asarray(x)
-    if isinstance(p, float) and p == float("inf"):
+    x = check.floats(x)
+    if isinstance(p, Real) and p == float("inf"):
         return max_pool(jnp.abs(x), window, **numbers)
     powers, windows = slide(
         jnp.abs(x.astype(jnp.promote_types(x.dtype, jnp.float32))) ** p, window, **numbers
@@ -100,7 +100,7 @@ def weighted_pool(
       >>> weighted_pool(x, jnp.array([0.75, 0.25])).ravel()
       Array([1.25, 3.25], dtype=float32)
     """
-    x, weights = jnp.asarray(x), jnp.asarray(weights)
+    x, weights = check.image(x), jnp.asarray(weights)
     ndim = x.ndim - 2
     if weights.ndim not in (ndim, ndim + 1) or weights.shape[ndim:] not in ((), x.shape[-1:]):
         raise ValueError(
@@ -142,16 +142,17 @@ def gaussian_pool(
       ceil_mode: round the output size up, keeping a last window that hangs over the end.
 
     Returns:
-      Weighted means, shape (n, *pooled, c), dtype of x.
+      Weighted means, shape (n, *pooled, c), dtype of x, float32 for integers.
 
     Raises:
-      ValueError: sigma has another number of entries than the window, or what :func:`max_pool` refuses.
+      ValueError: sigma is not positive, or has another number of entries than the window, or what
+        :func:`max_pool` refuses.
 
     Example:
       >>> gaussian_pool(jnp.array([0.0, 1.0, 0.0]).reshape(1, 3, 1), 3, sigma=0.8).ravel().round(2)
       Array([0.52], dtype=float32)
     """
-    x = jnp.asarray(x)
+    x = check.floats(check.image(x))
     weights = gaussian_filter(geometry.spatial_tuple(window, x.ndim - 2, "window"), sigma)[..., 0, 0]
     return weighted_pool(
         x, weights.astype(x.dtype), strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode
@@ -177,7 +178,8 @@ def blur_pool(
       padding: as in :func:`jaxcnn.ops.geometry.resolve_padding`.
 
     Returns:
-      Filtered values, shape (n, *⌈spatial/strides⌉, c) with the default padding, dtype of x.
+      Filtered values, shape (n, *⌈spatial/strides⌉, c) with the default padding, dtype of x,
+      float32 for integers.
 
     Raises:
       ValueError: a size is not positive, or the padding does not fit.
@@ -188,6 +190,6 @@ def blur_pool(
 
     Paper: Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019, arXiv:1904.11486.
     """
-    x = jnp.asarray(x)
+    x = check.floats(check.image(x))
     weights = binomial_filter(geometry.spatial_tuple(window, x.ndim - 2, "window"))[..., 0, 0]
     return weighted_pool(x, weights.astype(x.dtype), strides=strides, padding=padding)

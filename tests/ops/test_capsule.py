@@ -154,6 +154,10 @@ def test_votes_are_matrix_products():
             lambda v: ops.capsule_votes(v, jnp.ones((3, 2, 5, 1))),
             "kernel has shape (3, 2, 5, 1): expected (in, out",
         ),
+        (
+            lambda v: ops.margin_loss(v[..., 0], jnp.zeros(2, int)),
+            "labels has shape (2,): expected (2, 3)",
+        ),
         (lambda v: ops.primary_capsules(v, 3), "dim=3: expected a divisor of the 5 channels"),
     ],
 )

@@ -370,3 +370,10 @@ def test_mistakes_are_named_while_tracing(call, arguments, message):
 def test_images_are_numbered_by_integers():
     with pytest.raises(TypeError, match="image has dtype float32: expected integers"):
         region(dtype=np.float32)
+
+
+def test_pixels_between_are_not_rounded_before_the_kernel():
+    x = jnp.array([1.0, 1.0078125], jnp.bfloat16).reshape(1, 2, 1)  # neighbours: between them it has nothing
+    y = ops.deform_conv(x, jnp.full((1, 1, 1), 4.0, jnp.float32), jnp.full((1, 2, 1), 0.25))
+    assert y.dtype == jnp.float32
+    np.testing.assert_array_equal(y[0, 0], 4 * (1 + 0.0078125 / 4))

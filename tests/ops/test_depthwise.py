@@ -153,7 +153,27 @@ x4 = np.ones((1, 4, 4, 4), np.float32)
         (
             lambda: ops.separable_conv(x4, np.ones((3, 3, 1, 4)), np.ones((3, 4))),
             ValueError,
-            "kernel has shape (1, 1, 3, 4): expected 4 channels",
+            "pointwise has shape (3, 4): expected (4, features)",
+        ),
+        (
+            lambda: ops.separable_conv(x4, np.ones((3, 3, 1, 8)), np.ones((4, 2))),
+            ValueError,
+            "pointwise has shape (4, 2): expected (8, features)",
+        ),
+        (
+            lambda: ops.separable_conv(x4, np.ones((3, 3, 1, 4)), np.ones((3, 2)), pointwise_first=True),
+            ValueError,
+            "pointwise has shape (3, 2): expected (4, features)",
+        ),
+        (
+            lambda: ops.separable_conv(x4, np.ones((3, 3, 1, 6)), np.ones((6, 2))),
+            ValueError,
+            "depthwise has shape (3, 3, 1, 6): expected 2 spatial axes, then (1, features), a",
+        ),
+        (
+            lambda: ops.separable_conv(x4, np.ones((3, 1, 4)), np.ones((4, 2))),
+            ValueError,
+            "depthwise has shape (3, 1, 4): expected 2 spatial axes",
         ),
         (
             lambda: ops.pointwise_conv(x4, np.ones((1, 1, 4, 4))),

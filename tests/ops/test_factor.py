@@ -175,6 +175,16 @@ x4 = np.ones((1, 4, 4, 4), np.float32)
             "rank=4: expected at most 3 between",
         ),
         (lambda: ops.factor_kernel(np.ones((3, 3, 1, 2)), 0), ValueError, "rank=0: expected 1 or more"),
+        (
+            lambda: ops.factor_kernel(np.ones((1,) * 6), 1),
+            ValueError,
+            "expected 2 or 3 spatial axes to factor",
+        ),
+        (
+            lambda: ops.factor_kernel(np.ones((3, 3, 1, 2)), (1, 1)),
+            ValueError,
+            "rank=(1, 1): expected an int",
+        ),
         (lambda: ops.factor_kernel(np.ones((3, 3, 1, 2)), 1.5), TypeError, "rank=1.5: expected an int"),
         (
             lambda: ops.factor_kernel(np.ones((3, 3, 1, 2)), 1, groups=3),
@@ -186,3 +196,21 @@ x4 = np.ones((1, 4, 4, 4), np.float32)
 def test_mistakes_are_named_while_tracing(call, error, message):
     with pytest.raises(error, match=re.escape(message)):
         jax.eval_shape(call)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_factored_to_its_rounding(dtype):
+    kernel = jnp.asarray(normal((3, 4, 2, 5)), dtype)
+    kernels, error = ops.factor_kernel(kernel, 6)  # the full rank
+    assert all(each.dtype == dtype for each in kernels)
+    rebuilt = np.einsum("icr,jrf->ijcf", *(np.asarray(each, np.float64) for each in kernels))
+    whole = np.asarray(kernel, np.float64)
+    missed = np.linalg.norm(whole - rebuilt) / np.linalg.norm(whole)
+    assert missed < 2 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(error, missed, rtol=1e-2)
+
+
+def test_integers_are_factored_as_floats():
+    factors = ops.factor_kernel(np.outer([1, 2, 1], [-1, 0, 1]).reshape(3, 3, 1, 1), 1)
+    assert factors.relative_error < 1e-6
+    assert factors.kernels[0].dtype == jnp.float32

@@ -94,9 +94,21 @@ def test_the_bank_holds_quadrature_pairs_without_response_to_uniform_light():
         (lambda: ops.gaussian_filter(0), "window=0: expected 1 or more"),
         (lambda: ops.gaussian_filter((3, 3), (1.0,)), "sigma=(1.0,): expected a number or 2"),
         (lambda: ops.sobel_filter(0), "ndim=0: expected 1 or more"),
+        (lambda: ops.gabor_bank(1), "window=(1, 1): expected more than one pixel"),
         (lambda: ops.gabor_filter((3, 3, 3), wavelength=2.0), "window=(3, 3, 3): expected an int or 2 ints"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+def test_filters_follow_the_default_precision():
+    with jax.enable_x64(True):
+        filters = ops.binomial_filter(5), ops.dct_filter(5)[:, 0], ops.gabor_bank(7)[:, :, 0]
+    assert all(each.dtype == jnp.float64 for each in filters)
+    binomial, basis, bank = map(np.asarray, filters)
+    np.testing.assert_array_equal(binomial.ravel() * 16, scipy.special.binom(4, np.arange(5)))
+    np.testing.assert_allclose(basis.T, scipy.fft.dct(np.eye(5), norm="ortho").T, atol=1e-15)
+    np.testing.assert_allclose((bank**2).sum((0, 1)), 1, rtol=1e-14)
+    np.testing.assert_allclose(bank, ops.gabor_bank(7)[:, :, 0], atol=1e-6)

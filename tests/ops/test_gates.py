@@ -137,7 +137,38 @@ def test_coordinate_gates_know_the_place_along_each_axis():
     [
         (
             lambda x: ops.squeeze_excite(x, (jnp.ones((3, 2)), None), (jnp.ones((2, 4)), None)),
-            "(channels, features)",
+            "the kernel of squeeze has shape (3, 2): expected (4, features)",
+        ),
+        (
+            lambda x: ops.squeeze_excite(x, (jnp.ones((4, 2)), None), (jnp.ones((2, 1)), None)),
+            "the kernel of excite has shape (2, 1): expected (2, 4)",
+        ),
+        (
+            lambda x: ops.channel_attention(x, (jnp.ones(4), None), (jnp.ones((2, 4)), None)),
+            "the kernel of squeeze has shape (4,): expected (4, features)",
+        ),
+        (
+            lambda x: ops.squeeze_excite(x, (jnp.ones((4, 2)), jnp.ones(1)), (jnp.ones((2, 4)), None)),
+            "the bias of squeeze has shape (1,): expected (2,)",
+        ),
+        (
+            lambda x: ops.squeeze_excite(x, (jnp.ones((4, 2)), None), (jnp.ones((2, 4)), jnp.ones(2))),
+            "the bias of excite has shape (2,): expected (4,)",
+        ),
+        (
+            lambda x: ops.spatial_attention(x, jnp.ones((3, 3, 2, 4))),
+            "kernel has shape (3, 3, 2, 4): expected 2",
+        ),
+        (lambda x: ops.spatial_attention(x, jnp.ones((3, 2, 1))), "kernel has shape (3, 2, 1): expected 2"),
+        (
+            lambda x: ops.coordinate_attention(x, (jnp.ones((3, 2)), None), [(jnp.ones((2, 4)), None)] * 2),
+            "the kernel of reduce has shape (3, 2): expected (4, features)",
+        ),
+        (
+            lambda x: ops.coordinate_attention(
+                x, (jnp.ones((4, 2)), None), [(jnp.ones((2, 4)), None), (jnp.ones((2, 1)), None)]
+            ),
+            "the kernel of expand[1] has shape (2, 1): expected (2, 4)",
         ),
         (lambda x: ops.spatial_attention(x, jnp.ones((3, 3, 1, 1))), "kernel has shape (3, 3, 1, 1)"),
         (

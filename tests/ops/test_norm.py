@@ -285,6 +285,14 @@ def test_moments_over_a_mesh_are_those_of_the_whole_batch():
             "convention='keras': expected 'flax'",
         ),
         (lambda x: ops.update_running(x, x, ops.batch_moments(x), momentum=1.5), "momentum=1.5: expected"),
+        (
+            lambda x: ops.update_running(jnp.ones(1), jnp.ones(4), ops.batch_moments(x)),
+            "mean has shape (1,): expected (4,)",
+        ),
+        (
+            lambda x: ops.update_running(jnp.ones(4), jnp.ones((4, 1)), ops.batch_moments(x)),
+            "var has shape (4, 1): expected (4,)",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, message):

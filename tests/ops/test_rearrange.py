@@ -49,7 +49,11 @@ def test_each_pair_undoes_itself(block):
     [
         (lambda x: ops.space_to_depth(x, 2), "block=2: expected a divisor of the 5 pixels of spatial axis 1"),
         (lambda x: ops.pixel_unshuffle(x, (2, 2, 2)), "block=(2, 2, 2): expected an int or 2 ints"),
-        (lambda x: ops.depth_to_space(x, 2), "block=4: expected a divisor of the 3 channels of x"),
+        (lambda x: ops.depth_to_space(x, 2), "block=2: expected its 4 pixels to divide the 3 channels"),
+        (
+            lambda x: ops.pixel_shuffle(x, (1, 2)),
+            "block=(1, 2): expected its 2 pixels to divide the 3 channels",
+        ),
         (lambda x: ops.pixel_shuffle(x, 0), "block=0: expected 1 or more"),
     ],
 )

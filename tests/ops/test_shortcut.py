@@ -38,6 +38,8 @@ def test_what_cannot_be_is_refused():
     x = jnp.ones((1, 4, 4, 3))
     with pytest.raises(ValueError, match="features=2: expected 3 or more"):
         ops.zero_pad_shortcut(x, 2)
+    with pytest.raises(TypeError, match=r"features=2\.5: expected an int"):
+        ops.zero_pad_shortcut(x, 2.5)
     with pytest.raises(ValueError, match="strides"):
         ops.zero_pad_shortcut(x, 3, strides=0)
     with pytest.raises(ValueError, match="shape"):

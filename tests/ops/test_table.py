@@ -43,9 +43,23 @@ def test_features_with_more_connections_start_with_smaller_kernels():
         ([[0, 0]], r"table\[0\]=\[0, 0\]"),
         ([[3]], r"table\[0\]=\[3\]"),
         ([[-1]], r"table\[0\]=\[-1\]"),
+        ([], r"table=\[\]: expected one feature or more"),
+        (np.zeros((0, 2), int), r"table=.*: expected one feature or more"),
         ([[0, 1, 2]], r"kernel has shape \(3, 2\): expected 1 axes of taps and 3 connections"),
     ],
 )
 def test_wrong_tables_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         ops.table_conv(jnp.ones((1, 5, 3)), jnp.ones((3, 2)), table=table)
+
+
+@pytest.mark.parametrize("table", [[[0.5]], [0, 1], 3])
+def test_a_table_that_is_none_is_named(table):
+    with pytest.raises(TypeError, match=r"table=.*: expected for each feature the channels it reads"):
+        ops.table_conv(jnp.ones((1, 5, 3)), jnp.ones((3, 2)), table=table)
+
+
+def test_a_table_may_be_an_array():
+    x, kernel = jnp.array([[[1.0, 10.0, 100.0]]]), jnp.array([[1.0, 2.0, 3.0, 4.0]])
+    y = ops.table_conv(x, kernel, table=np.array([[0, 1], [2, 0]]))
+    np.testing.assert_array_equal(y.ravel(), [1 + 20, 300 + 4])
