@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcnn.models.stem import STEMS
 from jaxcnn.nn import choices, heads
-from jaxcnn.nn.check import whole
+from jaxcnn.ops.check import whole
 
 
 def odd(name: str, value: Any) -> None:

@@ -8,9 +8,9 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dtype
 from jaxcnn.nn.initializers import Initializer
+from jaxcnn.ops.check import whole
 from jaxcnn.ops.geometry import Padding
 
 

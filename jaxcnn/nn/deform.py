@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Conv, Dense, Dtype, WindowOwner
+from jaxcnn.ops.check import whole
 from jaxcnn.ops.geometry import spatial_tuple
 
 _still = nn.initializers.zeros

@@ -4,8 +4,8 @@ import flax.linen as nn
 from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import WindowOwner
+from jaxcnn.ops.check import whole
 
 
 class SeparableConv(WindowOwner):

@@ -10,10 +10,10 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Dtype
 from jaxcnn.nn.initializers import Initializer
 from jaxcnn.nn.norm import BatchNorm
+from jaxcnn.ops.check import whole
 from jaxcnn.ops.geometry import spatial_tuple
 
 Function = Callable[[Array], Array]

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcnn import ops
-from jaxcnn.nn.check import whole
 from jaxcnn.nn.conv import Owner
+from jaxcnn.ops.check import whole
 from jaxcnn.ops.geometry import Padding, spatial_tuple
 
 

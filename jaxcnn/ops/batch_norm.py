@@ -34,8 +34,7 @@ def batch_moments(
     Args:
       x: values, shape (n, *spatial, c).
       axis_name: mapped axes of ``jax.shard_map``, ``pmap`` or ``vmap`` whose values count as one batch. Under
-        ``jit``
-        with a batch sharded over a mesh leave it out: the statistics are those of the whole batch already.
+        ``jit`` with a batch sharded over a mesh leave it out: the statistics are the whole batch's already.
       mask: shape (n,) or (n, *spatial), True where values count. What is masked may hold anything, NaN
         included.
 

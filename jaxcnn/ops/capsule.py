@@ -298,4 +298,4 @@ def _votes(votes: Array, iterations: int) -> tuple[Array, int]:
     votes = check.floats(votes)
     if votes.ndim < 3:
         raise ValueError(f"votes have shape {votes.shape}: expected (*batch, in, out, d)")
-    return votes, check.integer("iterations", iterations, 1)
+    return votes, check.whole("iterations", iterations)

@@ -97,14 +97,19 @@ def number(name: str, value: Any, fits: Callable[[Any], bool], expected: str) ->
         raise ValueError(f"{name}={value}: expected {expected}")
 
 
-def integer(name: str, value: int, least: int | None = None) -> int:
+def whole(name: str, value: int, least: int | None = 1) -> int:
     """The argument as a Python int, whose powers do not overflow.
 
     Raises:
       TypeError: it is not an int.
       ValueError: it is below ``least``.
+
+    Example:
+      >>> whole("features", -3)
+      Traceback (most recent call last):
+      ValueError: features=-3: expected 1 or more
     """
-    if not isinstance(value, Integral):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}={value!r}: expected an int")
     if least is not None and value < least:
         raise ValueError(f"{name}={value}: expected {least} or more")
@@ -171,7 +176,7 @@ def divides(name: str, divisor: int, what: str, count: int) -> None:
       TypeError: the divisor is not an int.
       ValueError: it is below 1 or leaves a remainder.
     """
-    integer(name, divisor)
+    whole(name, divisor, least=None)
     if divisor < 1 or count % divisor:
         raise ValueError(f"{name}={divisor}: expected a divisor of the {count} {what}")
 

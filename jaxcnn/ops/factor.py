@@ -193,7 +193,7 @@ def factor_kernel(
     *taps, channels, features = kernel.shape
     check.divides("groups", groups, "features of the kernel", features)
     each = rank if isinstance(rank, Sequence) else (rank,) * (ndim - 1)
-    ranks = tuple(check.integer("rank", limit, 1) for limit in each)
+    ranks = tuple(check.whole("rank", limit) for limit in each)
     if len(ranks) != ndim - 1:
         raise ValueError(f"rank={rank!r}: expected an int or {ndim - 1}, one for each step")
     width = channels

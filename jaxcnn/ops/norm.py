@@ -184,7 +184,7 @@ def local_response_norm(
     Networks", 2012, section 3.3.
     """
     x = check_rank(x)
-    size = check.integer("size", size, 1)
+    size = check.whole("size", size)
     squares = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     widths = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
     padded = jnp.pad(squares, widths)

@@ -17,7 +17,7 @@ from jaxcnn.ops import check
 from jaxcnn.ops.geometry import Padding
 from jaxcnn.ops.geometry.window import Window
 from jaxcnn.ops.shifted import shifted_max, shifted_sum
-from jaxcnn.ops.window import reduce_window, slide
+from jaxcnn.ops.window import lowest, reduce_window, slide
 
 MOST_TAPS = 32
 """Longer windows are left to ``lax.reduce_window``: a slice for each tap would be much to compile."""
@@ -61,7 +61,7 @@ def max_pool(
     x, windows = slide(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     if _shift(windows):
         return shifted_max(x, windows)
-    return reduce_window(x, windows, lax.max, _lowest(x.dtype))
+    return reduce_window(x, windows, lax.max, lowest(x.dtype))
 
 
 def avg_pool(
@@ -172,7 +172,7 @@ def global_max_pool(
     """
     x, mask, axes = _global(x, mask)
     if mask is not None:
-        x = jnp.where(mask[..., None], x, _lowest(x.dtype))
+        x = jnp.where(mask[..., None], x, lowest(x.dtype))
     return x.max(axes, keepdims=keepdims)
 
 
@@ -186,12 +186,6 @@ def _shift(windows: dict[int, Window]) -> bool:
     if any(each.dilation > 1 for each in windows.values()):
         return True  # JAX cannot differentiate the other
     return jax.default_backend() == "cpu" and max(each.kernel for each in windows.values()) <= MOST_TAPS
-
-
-def _lowest(dtype: np.dtype) -> float:
-    if jnp.issubdtype(dtype, jnp.floating):
-        return -jnp.inf
-    return False if jnp.issubdtype(dtype, jnp.bool) else jnp.iinfo(dtype).min
 
 
 def _along(values: np.ndarray, axis: int, ndim: int) -> Array:

@@ -25,7 +25,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
 from jaxcnn.ops.geometry.window import Window
-from jaxcnn.ops.window import read, reduce_window, taps
+from jaxcnn.ops.window import lowest, read, reduce_window, taps
 
 FEW_TAPS = 9
 """Strided windows of so few taps are reduced over all axes at once, others axis by axis."""
@@ -121,8 +121,7 @@ def _sum_jvp(stage: Stage, primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _max(x: Array, stage: Stage) -> Array:
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return _reduced(x, stage, lax.max, lowest)
+    return _reduced(x, stage, lax.max, lowest(x.dtype))
 
 
 @_max.defjvp

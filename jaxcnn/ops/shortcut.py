@@ -34,7 +34,7 @@ def zero_pad_shortcut(
     """
     x = check.image(x)
     steps = geometry.spatial_tuple(strides, x.ndim - 2, "strides")
-    features = check.integer("features", features)
+    features = check.whole("features", features, least=None)
     if features < x.shape[-1]:
         raise ValueError(
             f"features={features}: expected {x.shape[-1]} or more, as x has; use a projection to have fewer"

@@ -134,7 +134,7 @@ def drop_block(
     check.key(key)
     x = check.floats(check.image(x))
     keep = _keep(rate)
-    block = check.integer("block", block, 1)
+    block = check.whole("block", block)
     axes = range(1, x.ndim - 1)
     shape = [size + (block - 1) * (axis in axes) for axis, size in enumerate(x.shape)]
     # expm1 keeps a small γ exact; where nothing is kept, log 0 = −∞ gives γ = 1.

@@ -1,6 +1,7 @@
 """Windows over the spatial axes, read one tap at a time as strided slices, or reduced by XLA."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -95,3 +96,14 @@ def reduce_window(x: Array, windows: Windows, combine: Callable[..., Array], ini
         padding=each(lambda window: window.reach(), (0, 0)),
         window_dilation=each(lambda window: window.dilation, 1),
     )
+
+
+def lowest(dtype: np.dtype) -> float:
+    """What loses to every other value, or is none.
+
+    >>> lowest(jnp.dtype("uint8")), lowest(jnp.dtype("bfloat16"))
+    (0, -inf)
+    """
+    if jnp.issubdtype(dtype, jnp.floating):
+        return -math.inf
+    return False if jnp.issubdtype(dtype, jnp.bool) else int(jnp.iinfo(dtype).min)

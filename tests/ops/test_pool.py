@@ -195,7 +195,7 @@ def test_padding_never_takes_the_gradient_of_the_lowest_number(window):
     np.testing.assert_array_equal(gradient, lowest.grad)
 
 
-@pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bool, jnp.int32, jnp.uint8, jnp.bfloat16, jnp.float16])
 def test_max_pool_takes_other_dtypes(dtype):
     x = jnp.asarray(rng.integers(0, 100, (1, 6, 6, 2)), dtype)
     y = ops.max_pool(x, 3, strides=2, padding=1)
