@@ -12,6 +12,7 @@ from absl import app, flags, logging
 
 from jaxcnn.errors import UserError
 
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")  # how XLA says so
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 
 
@@ -69,6 +70,11 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        said = next(iter(str(error).splitlines()), "it would not be given")
+        if isinstance(error, RuntimeError) and not any(words in said for words in OUT_OF_MEMORY):
+            raise
+        fail(f"not enough memory ({said}): smaller batches, images or networks need less", 1)
     except BrokenPipeError:  # who reads has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code or 0)

@@ -44,6 +44,10 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+LARGEST = {int: 2**31 - 1, float: 3.4028234e38}
+"""What numbers may be: the programs that take them compute in 32 bits."""
+
+
 class Flags:
     """Base of frozen dataclasses whose fields are flags."""
 
@@ -185,6 +189,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         passes, expected = CHECKS[rule]
         if not passes(value):
             raise UserError(f"--{field.name}={value}: expected {expected}")
+    if type(value) in LARGEST and abs(value) > LARGEST[type(value)]:
+        raise UserError(f"--{field.name}={value}: expected {LARGEST[type(value)]} at most")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS, kind: type = Config) -> None:

@@ -37,6 +37,13 @@ def test_expected_ends_print_one_line(error, code, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("INTERNAL: Out of memory allocating 9 bytes.")]
+)
+def test_no_memory_is_no_defect(error, capsys):
+    test_expected_ends_print_one_line(error, 1, capsys)
+
+
 def test_defects_keep_their_traceback():
     def main(words):
         raise ZeroDivisionError

@@ -57,6 +57,8 @@ def test_later_lines_win(tmp_path):
         ("seed", -1, "--seed=-1: expected from 0 to 2147483647"),
         ("model", " ", "--model= : expected a name"),
         ("workdir", "a\nb", "expected one line"),
+        ("steps", 2**31, "--steps=2147483648: expected 2147483647 at most"),
+        ("weight_decay", 1e39, "--weight_decay=1e+39: expected 3.4028234e+38 at most"),
     ],
 )
 def test_out_of_range_values_are_refused_in_one_line(field, value, expected):

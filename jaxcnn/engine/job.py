@@ -12,7 +12,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn import data, models
-from jaxcnn.config import Config
+from jaxcnn.config import LARGEST, Config
 from jaxcnn.engine import backend, finetune, metrics, optim, step
 from jaxcnn.engine.checkpoint import Checkpoints
 from jaxcnn.engine.run_folder import RunFolder
@@ -58,7 +58,15 @@ class Job:
             self.dataset = data.with_validation(self.dataset)
         train = self.dataset.splits["train"]
         self.epoch_steps = len(train) / config.batch_size
+        if config.batch_size > len(train):
+            raise UserError(
+                f"--batch_size={config.batch_size}: expected at most the {len(train):,} examples to train on"
+            )
         self.steps = config.steps or max(1, round(config.epochs * self.epoch_steps))
+        if self.steps > LARGEST[int]:
+            raise UserError(
+                f"--epochs={config.epochs}: makes {self.steps:.3g} steps, expected {LARGEST[int]} at most"
+            )
         self.schedule = optim.make_schedule(config.schedule, self.steps, config.warmup)
         self.model = self._create(config.model)
         self._eval_step = jax.jit(self.eval_step)
@@ -79,7 +87,7 @@ class Job:
             self.state = jax.eval_shape(self._compiled_init, self.values["seed"])
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"--model={config.model} cannot take {config.dataset}'s images of shape "
+                f"--model={config.model} cannot be trained on {config.dataset}'s images of shape "
                 f"{image_shape}: {str(error).splitlines()[0]}"
             ) from error
         finetune.check(self.state.params, self._freeze)
@@ -277,7 +285,12 @@ class TrainedRun:
         found = checkpoints.restore_best(self.job.state)
         checkpoints.close()
         if found is None:
-            raise UserError(f"{path} has no checkpoint yet; train it first")
+            ended = self.folder.result.exists()
+            raise UserError(
+                f"{path} is finished, but its checkpoints are gone; delete its result.json to train it anew"
+                if ended
+                else f"{path} has no checkpoint yet; train it first"
+            )
         self.step, state = found
         self.variables = self.job.replicate(state).variables()
 

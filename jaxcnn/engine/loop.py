@@ -1,5 +1,6 @@
 """The training loop: from a configuration to a finished run folder."""
 
+import os
 import signal
 import threading
 from collections import deque
@@ -41,6 +42,8 @@ def run(config: Config, jit_here: Callable[..., Any] = backend.JitHere) -> Resul
       config: of the job.
       jit_here: compiles its step, see :class:`jaxcnn.engine.steps.Steps`.
 
+    Ctrl-C (SIGINT) and SIGTERM save the run where it is; a third of them ends the process there and then.
+
     Raises:
       UserError: the configuration or the folder does not do; nothing was changed.
       RunFailed: the loss is no longer finite.
@@ -53,13 +56,13 @@ def run(config: Config, jit_here: Callable[..., Any] = backend.JitHere) -> Resul
     job = Job(config)  # before the folder is touched: a wrong name leaves nothing behind
     if config.init_from and not folder.begun():
         print(finetune.said(config.init_from, job.trained, job.summed), flush=True)
-    with folder.claim(config):
+    with folder.claim(config), _stop_requests() as stop:
         print(job.describe(), flush=True)
         with closing(Diary(job, config, folder)) as diary:
-            return _train(job, diary, jit_here) or diary.finish()
+            return _train(job, diary, jit_here, stop) or diary.finish()
 
 
-def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted | None:
+def _train(job: Job, diary: Diary, jit_here: Callable[..., Any], stop: list[int]) -> Interrupted | None:
     """Take the steps that are left; on a stop request, save and return early."""
     total, start = job.steps, diary.start
     if start:
@@ -75,7 +78,6 @@ def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted 
     with (
         TrainingProgress(total, start, job.config.batch_size) as progress,
         closing(feed.stream(start)) as payloads,
-        _stop_requests() as stop,
     ):
         before = start
         while before < total:
@@ -115,13 +117,19 @@ def _train(job: Job, diary: Diary, jit_here: Callable[..., Any]) -> Interrupted 
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that the loop can save and leave; a second one ends at once."""
+    """Collect SIGINT and SIGTERM, so that the loop can save and leave.
+
+    An exception in the middle of a save would leave its threads waiting, so of who cannot wait the process
+    ends as if it was killed: checkpoints are committed whole.
+    """
     requests: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        if requests:
-            raise KeyboardInterrupt
         requests.append(number)
+        if len(requests) == 2:
+            os.write(2, b"saving, one moment; once more ends it without\n")
+        elif len(requests) > 2:
+            os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield requests  # only the main thread may handle signals

@@ -68,7 +68,9 @@ class RunFolder:
         others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
         if others and not self.config.exists():
             raise UserError(f"{at} is no run folder and not empty (it holds {others[0]}); {advice}")
-        if others and (changes := course_changes(self.read_config(), config)):
+        # before the first checkpoint nothing is trained that another course would spoil
+        trained = self.begun() or self.result.exists()
+        if trained and (changes := course_changes(self.read_config(), config)):
             raise UserError(
                 f"{at} holds another job ({'; '.join(changes)}): set these back to resume it, or {advice}"
             )
@@ -98,7 +100,7 @@ class RunFolder:
                     f"--workdir={self.path} is in use by another process; wait for it, or use another one"
                 ) from error
             self.check(config)  # again, now that nobody else may change it
-            if not self.config.exists():
+            if not (self.begun() or self.result.exists()):
                 write_atomically(self.config, config.to_flagfile())
             yield
 

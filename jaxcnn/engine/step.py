@@ -53,8 +53,14 @@ def init_state(
     Args:
       image_shape: shape of one example, (*spatial, channels).
       ema: keep a moving average of the variables.
+
+    Raises:
+      ValueError: the model has other answers than logits (n, classes).
     """
-    variables = model.init(keys(seed, 0)["init"], jnp.zeros((1, *image_shape)), train=False)
+    key, images = keys(seed, 0)["init"], jnp.zeros((1, *image_shape))
+    logits, variables = model.init_with_output(key, images, train=False)
+    if logits.ndim != 2:
+        raise ValueError(f"its answers have shape {logits.shape}; training needs one of shape (n, classes)")
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),

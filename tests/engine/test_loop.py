@@ -1,6 +1,8 @@
 """The loop around the step."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 from jaxcnn.config import Config
@@ -29,3 +31,16 @@ def test_what_validates_best_is_saved_whatever_else_is(tmp_path):
     assert saved == {*best, 30} < scores.keys()
     assert trained(tmp_path / "often", save_every=0.1)[2] == result
     assert result["best_step"] == best[-1]
+
+
+def test_the_third_signal_ends_what_the_first_two_let_save(monkeypatch, capfd):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    before = signal.getsignal(signal.SIGINT)
+    with loop._stop_requests() as stop:
+        for count in range(1, 4):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop == [signal.SIGINT] * count
+            assert ended == ([130] if count == 3 else [])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capfd.readouterr().err == "saving, one moment; once more ends it without\n"

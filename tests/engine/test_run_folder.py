@@ -20,6 +20,12 @@ def claim(path, **choices):
         pass
 
 
+def begun(path):
+    """A folder with a checkpoint."""
+    claim(path)
+    (path / "checkpoints" / "1").mkdir(parents=True)
+
+
 def refusal(path, **choices):
     with pytest.raises(UserError) as caught:
         claim(path, **choices)
@@ -38,9 +44,15 @@ def test_the_same_job_may_come_back_with_other_bookkeeping(tmp_path):
 
 
 def test_another_job_is_refused_naming_every_change(tmp_path):
-    claim(tmp_path / "run")
+    begun(tmp_path / "run")
     said = refusal(tmp_path / "run", seed=1, learning_rate=0.5)
     assert "--seed: 0 -> 1; --learning_rate: 0.1 -> 0.5" in said
+
+
+def test_a_job_of_which_nothing_was_trained_gives_way_to_another(tmp_path):
+    claim(tmp_path / "run", seed=1)
+    claim(tmp_path / "run", seed=2)
+    assert RunFolder(tmp_path / "run").read_config().seed == 2
 
 
 def test_a_file_in_its_place(tmp_path):
@@ -66,7 +78,7 @@ def test_a_place_where_no_folder_can_be():
 
 
 def test_a_garbled_config(tmp_path):
-    claim(tmp_path / "run")
+    begun(tmp_path / "run")
     RunFolder(tmp_path / "run").config.write_text("--no_such_flag=3\n")
     assert "cannot be read" in refusal(tmp_path / "run")
 
