@@ -71,7 +71,8 @@ def main(words: list[str]) -> int:
     try:
         write()
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out={out} cannot be written ({error}); name another file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--out={out} cannot be written ({reason}); name another file") from error
     print(out)
     return 0
 
