@@ -1,6 +1,7 @@
 """What every command shares: flags in, one line and exit code 2 for a person's mistake."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -55,6 +56,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except flags.Error as error:
         said = " ".join(str(error).split()).removeprefix("ERROR:: ").replace(" ?", "?").rstrip(".")
         fail(f"{said[0].lower()}{said[1:]}; see --help")
+    except UnicodeDecodeError:
+        named = " ".join(re.findall(r"--?flagfile[= ]\S+", " ".join(argv)))
+        fail(f"{named}: this file is no text; name one with lines --name=value")
 
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:

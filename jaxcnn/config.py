@@ -73,11 +73,17 @@ class Flags:
         return "\n".join(lines[1:]) + "\n"
 
     @classmethod
-    def from_flagfile(cls, path: str | Path) -> Self:
-        """Read a flagfile; later lines win."""
-        values = flags.FlagValues()
-        define_flags(values, cls)
-        values([str(path), f"--flagfile={path}"])
+    def from_flagfile(cls, path: str | Path, *, whole: bool = False) -> Self:
+        """Read a flagfile; later lines win.
+
+        Raises:
+          UserError: it is no text, a value does not do, or a flag is missing where it must be ``whole``.
+          flags.Error: it cannot be opened, or holds something else.
+        """
+        values = parse_flagfile(path, cls)
+        missing = [f"--{name}" for name in cls.names() if not values[name].present]
+        if whole and missing:
+            raise UserError(f"it lacks {', '.join(missing[:3])}{' and more' * (len(missing) > 3)}")
         return cls.from_flags(values)
 
     @classmethod
@@ -204,6 +210,23 @@ def define_flags(values: flags.FlagValues = flags.FLAGS, kind: type = Config) ->
     }
     for field in dataclasses.fields(kind):
         define[field.type](field.name, field.default, field.metadata["help"], flag_values=values)
+
+
+def parse_flagfile(path: str | Path, *kinds: type) -> flags.FlagValues:
+    """The flags of a file that holds those of one or more such classes.
+
+    Raises:
+      UserError: it is no text.
+      flags.Error: it cannot be opened, or holds something else.
+    """
+    values = flags.FlagValues()
+    for kind in kinds:
+        define_flags(values, kind)
+    try:
+        values([str(path), f"--flagfile={path}"])
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text; expected lines --name=value") from error
+    return values
 
 
 def course_changes(old: Config, new: Config) -> list[str]:

@@ -1,5 +1,7 @@
 """Take a trained network elsewhere: ``python -m jaxcnn.export RUN --format=stablehlo``."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +57,22 @@ def main(words: list[str]) -> int:
     if chosen.format == "safetensors" and out.suffix != ".safetensors":
         raise UserError(f"--out={out}: expected a name that ends in .safetensors")
 
+    from safetensors import SafetensorError
+
     from jaxcnn import models  # after the checks: it brings JAX
     from jaxcnn.engine.job import TrainedRun
 
     run = TrainedRun(Path(words[0]))
+    write: Callable[[], object]
     if chosen.format == "safetensors":
-        models.save_torch(run.variables, out, run.model, layout=chosen.layout)
+        write = partial(models.save_torch, run.variables, out, run.model, layout=chosen.layout)
     else:
-        out.write_bytes(program(run))
+        write = partial(out.write_bytes, program(run))
+    try:
+        write()
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--out={out} cannot be written ({reason}); name another file") from error
     print(out)
     return 0
 

@@ -1,6 +1,5 @@
 """The page of a run or of a sweep: ``python -m jaxcnn.report FOLDER`` writes ``FOLDER/report.html``."""
 
-import json
 import shlex
 from functools import partial
 from importlib.util import find_spec
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcnn import cli
 from jaxcnn.errors import UserError
+from jaxcnn.files import read_json
 
 if TYPE_CHECKING:
     from jaxcnn.analysis import Trace
@@ -21,6 +21,8 @@ Of a run: curves, accuracy, confusion matrix, worst errors, filters, feature map
 Of a sweep: best candidates, what matters, all candidates and how they learnt; also as CSV and Parquet.
 Writes FOLDER/report.html.
 """
+ENVIRONMENT = {"packages": dict, "backend": str, "device": str, "devices": int, "git_commit": str}
+"""What the page says of a run's environment."""
 
 
 def main(words: list[str]) -> int:
@@ -64,7 +66,7 @@ def write(folder: str | Path) -> Path:
     folder = Path(folder)
     run = TrainedRun(folder)
     finished = run.folder.result.exists()
-    environment = _read_json(run.folder.environment)
+    environment = read_json(run.folder.environment, ENVIRONMENT, "copy it from a run on the same machine")
     rows, names = run.folder.rows(), run.dataset.class_names
     split = "test" if finished else "validation"
     examples = run.dataset.splits[split]
@@ -106,13 +108,6 @@ def write(folder: str | Path) -> Path:
     return run.folder.report
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); is the run folder whole?") from error
-
-
 def _facts(
     run: "TrainedRun",
     rows: list[dict[str, Any]],
@@ -127,7 +122,7 @@ def _facts(
     rate = statistics.throughput(rows, batch)
     device = f"{environment['device']} × {environment['devices']}"
     if environment["backend"] == "cpu":
-        device = f"{environment['processor']}, {environment['cores']} cores"
+        device = f"{environment.get('processor', '?')}, {environment.get('cores', '?')} cores"
     return [
         ("Data", f"{run.dataset.name} {run.dataset.version}"),
         ("Examples", " · ".join(f"{len(split):,} {name}" for name, split in run.dataset.splits.items())),
@@ -141,7 +136,7 @@ def _facts(
         ("Training time", duration(run.job.steps * batch / rate) if rate and finished else None),
         ("Model shown", f"step {run.step:,}" + (", averaged weights" if run.config.ema_decay else "")),
         ("Device", device),
-        ("Software", " · ".join(f"{name} {packages[name]}" for name in ("jaxcnn", "jax", "flax"))),
+        ("Software", " · ".join(f"{name} {packages.get(name, '?')}" for name in ("jaxcnn", "jax", "flax"))),
         ("Commit", environment["git_commit"][:10] + "-dirty" * environment["git_commit"].endswith("-dirty")),
         ("Seed", run.config.seed),
     ]

@@ -4,9 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
+
+from jaxcnn import export as export_command
+from jaxcnn.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,6 +112,24 @@ def test_torch_computes_with_the_weights(run, tmp_path):
     logits = y.mean((2, 3)) @ state["fc.weight"].T + state["fc.bias"]
     expected = trained.model.apply(trained.variables, inputs)
     np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", export_command.FORMATS)
+def test_a_place_that_cannot_be_written(monkeypatch, format):
+    """With the chosen flags parsed, and any network for a trained one."""
+    from jaxcnn import models
+    from jaxcnn.engine import job
+
+    model = models.create("mlp", num_classes=10)
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32), train=False)
+    monkeypatch.setattr(job, "TrainedRun", lambda path: SimpleNamespace(variables=variables, model=model))
+    monkeypatch.setattr(export_command, "program", lambda run: b"program")
+    chosen = SimpleNamespace(format=format, layout="jaxcnn", out="/proc/x.safetensors")
+    monkeypatch.setattr(export_command, "flags", SimpleNamespace(FLAGS=chosen))
+    with pytest.raises(
+        UserError, match=r"^--out=/proc/x\.safetensors cannot be written \(.*\); name another"
+    ):
+        export_command.main(["."])
 
 
 @pytest.mark.parametrize(

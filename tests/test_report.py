@@ -114,8 +114,9 @@ def test_a_run_without_a_checkpoint_says_so(run):
         report.write(run)
 
 
-def test_a_folder_with_a_damaged_file_says_which(run):
-    (run / "environment.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_folder_with_a_damaged_file_says_which(run, text):
+    (run / "environment.json").write_text(text)
     with pytest.raises(UserError, match=r"environment\.json cannot be read"):
         report.write(run)
 

@@ -1,10 +1,12 @@
 """Checkpoints that are committed whole and verified when read.
 
 Orbax writes a step atomically but does not notice changed bytes, and casts a wrong dtype in silence.
-So the digest of every array is kept inside the step it belongs to, and compared on restore.
+So the digest of every array is kept inside the step it belongs to, and compared on restore; and the score is
+kept beside the digests too, for Orbax cannot open a folder in which one score is damaged.
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from functools import cached_property
@@ -17,7 +19,7 @@ import numpy as np
 from jaxcnn.errors import UserError
 
 Tree = TypeVar("Tree")
-STATE, DIGESTS = "state", "digests"
+STATE, DIGESTS, SCORE = "state", "digests", "score"
 UNSCORED = float("-inf")  # never the best while any other has a score
 
 
@@ -89,14 +91,27 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The committed steps, oldest first; one that is being written is waited for."""
-        if not self._opened and not any(self.folder.glob("[0-9]*")):
-            return []
         self.wait()
-        return sorted(self._manager.all_steps())
+        return sorted(int(entry.name) for entry in self.folder.glob("[0-9]*") if entry.name.isdecimal())
 
     def score(self, step: int) -> float:
-        """The score a step was saved with."""
-        return _score(self._manager.metrics(step))
+        """The score a step was saved with.
+
+        Raises:
+          Damaged: it cannot be read, or is not what it was.
+        """
+        try:
+            written, known = (
+                json.loads((self.folder / str(step) / item).read_text())
+                for item in ("metrics/metrics", f"{DIGESTS}/metadata")
+            )
+            score = float(written[SCORE])
+            kept = known.get(SCORE, score)  # those of older versions have it once
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise Damaged(f"its score cannot be read: {_first_line(error)}") from error
+        if score != kept:
+            raise Damaged(f"its score changed: {score} is not {kept}")
+        return score
 
     def save(self, step: int, state: Any, score: float = UNSCORED) -> None:
         """Save in the background; ``state`` may be donated as soon as this returns."""
@@ -107,15 +122,18 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                **{STATE: ocp.args.StandardSave(held), DIGESTS: ocp.args.JsonSave(digests(held))}
+                **{
+                    STATE: ocp.args.StandardSave(held),
+                    DIGESTS: ocp.args.JsonSave(digests(held) | {SCORE: score}),
+                }
             ),
-            metrics={"score": score},
+            metrics={SCORE: score},
         )
 
     def restore_newest(self, like: Tree) -> tuple[int, Tree] | None:
         """The newest checkpoint that verifies, as ``(step, state)``; None when there is none at all.
 
-        Damaged ones newer than it are moved aside into ``damaged/``, since they will be written anew.
+        Damaged ones are moved aside into ``damaged/``, unless ``read_only``: they will be written anew.
 
         Args:
           like: a state, or its ``jax.eval_shape``, of the structure, shapes and dtypes expected.
@@ -123,21 +141,32 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, and not one verifies.
         """
-        return self._restore_first(sorted(self.steps(), reverse=True), like, set_aside=True)
+        return self._restore_first(lambda step, score: step, like, set_aside=not self._read_only)
 
     def restore_best(self, like: Tree) -> tuple[int, Tree] | None:
         """The best-scored checkpoint that verifies (the newest, where none has a score)."""
-        order = sorted(self.steps(), key=lambda step: (self.score(step), step), reverse=True)
-        return self._restore_first(order, like, set_aside=False)
+        return self._restore_first(lambda step, score: (score, step), like, set_aside=False)
 
-    def _restore_first(self, steps: list[int], like: Tree, *, set_aside: bool) -> tuple[int, Tree] | None:
-        damaged: list[int] = []
+    def _restore_first(
+        self, rank: Callable[[int, float], Any], like: Tree, *, set_aside: bool
+    ) -> tuple[int, Tree] | None:
+        """The checkpoint of the highest rank that verifies."""
+        steps, scores, damaged = self.steps(), dict[int, float](), list[int]()
+
+        def note(step: int, error: Damaged) -> None:
+            self._say(f"checkpoint {step} is damaged ({error}); trying another one")
+            damaged.append(step)
+
         for step in steps:
+            try:
+                scores[step] = self.score(step)
+            except Damaged as error:
+                note(step, error)
+        for step in sorted(scores, key=lambda step: rank(step, scores[step]), reverse=True):
             try:
                 state = self._read(step, like)
             except Damaged as error:
-                self._say(f"checkpoint {step} is damaged ({error}); trying the one before it")
-                damaged.append(step)
+                note(step, error)
                 continue
             if damaged and set_aside:
                 self._set_aside(damaged)
@@ -153,8 +182,8 @@ class Checkpoints:
 
         target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
         try:
-            found = self._manager.restore(
-                step,
+            found = ocp.Checkpointer(ocp.CompositeCheckpointHandler()).restore(
+                self.folder / str(step),
                 args=ocp.args.Composite(
                     **{STATE: ocp.args.StandardRestore(target), DIGESTS: ocp.args.JsonRestore()}
                 ),
@@ -163,7 +192,7 @@ class Checkpoints:
             Exception
         ) as error:  # whatever a flipped byte makes a reader say: it is reported, and never used
             raise Damaged(_first_line(error)) from error
-        state, expected = found[STATE], found[DIGESTS]
+        state, expected = found[STATE], {path: text for path, text in found[DIGESTS].items() if path != SCORE}
         actual = digests(state)
         if actual != expected:
             wrong = sorted(
@@ -194,7 +223,7 @@ class Checkpoints:
 
 
 def _score(metrics: Any) -> float:
-    return UNSCORED if metrics is None else metrics["score"]
+    return UNSCORED if metrics is None else metrics[SCORE]
 
 
 def _first_line(error: Exception) -> str:

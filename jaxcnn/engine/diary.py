@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from jaxcnn.engine.metrics import Metrics
 from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment
 from jaxcnn.engine.step import TrainState
 from jaxcnn.errors import RunFailed
-from jaxcnn.files import write_atomically
+from jaxcnn.files import read_json, write_atomically
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,14 @@ class Result:
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Result":
-        """The result of a run that is finished."""
-        return cls(**json.loads(folder.result.read_text()))
+        """The result of a run that is finished.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
+        found = read_json(folder.result, kinds, "delete it, and training again writes it anew")
+        return cls(**{name: found[name] for name in kinds})
 
 
 class Due(NamedTuple):

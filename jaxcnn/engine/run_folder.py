@@ -19,7 +19,7 @@ from absl import flags
 import jaxcnn
 from jaxcnn.config import Config, course_changes
 from jaxcnn.errors import UserError
-from jaxcnn.files import write_atomically
+from jaxcnn.files import parse_json, read_bytes, write_atomically
 
 PACKAGES = (
     "jax",
@@ -58,13 +58,19 @@ class RunFolder:
           UserError: a file is in the way, it holds other things, or its job took another course.
         """
         at, advice = f"--workdir={self.path}", "use another --workdir"
-        taken = next((place for place in (self.path, *self.path.parents) if place.exists()), None)
+        try:
+            taken = next((place for place in (self.path, *self.path.parents) if place.exists()), None)
+        except OSError as error:
+            raise UserError(f"{at} cannot be a folder ({error.strerror}); {advice}") from error
         if taken and not taken.is_dir():
             raise UserError(f"{at}: the file {taken} is in the way; {advice}")
         if not self.path.exists():
             return
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise UserError(f"{at} cannot be written; {advice}")
+        for place in (self.checkpoints, self.tensorboard):
+            if place.exists() and not place.is_dir():
+                raise UserError(f"{at}: the file {place} is in the way of a folder; move it, or {advice}")
         others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
         if others and not self.config.exists():
             raise UserError(f"{at} is no run folder and not empty (it holds {others[0]}); {advice}")
@@ -108,21 +114,27 @@ class RunFolder:
         """The configuration the run was started with.
 
         Raises:
-          UserError: this is no run folder, or the file was changed into something that is no configuration.
+          UserError: this is no run folder, or the file was changed into something that is no configuration,
+            or cut off: what is missing would silently be the default.
         """
         if not self.config.is_file():
             raise UserError(f"{self.path} is no run folder: it has no {self.config.name}")
         try:
-            return Config.from_flagfile(self.config)
+            return Config.from_flagfile(self.config, whole=True)
         except (UserError, flags.Error, OSError) as error:
-            raise UserError(f"{self.config} cannot be read ({error}); use another --workdir") from error
+            advice = "write its lines anew, as they are in another run's, or use another --workdir"
+            raise UserError(f"{self.config} cannot be read ({error}): {advice}") from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """The logged metrics; a last line cut off by a kill is left out."""
+        """The logged metrics; a last line cut off by a kill is left out.
+
+        Raises:
+          UserError: another line is damaged.
+        """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        lines = enumerate(read_bytes(self.metrics, "move it away").split(b"\n")[:-1], start=1)
+        return [parse_json(line, f"{self.metrics}:{i}", ROW, "delete the line") for i, line in lines if line]
 
     def drop_rows_after(self, step: int) -> None:
         """Forget what was logged after the step that a resume starts from."""
@@ -132,6 +144,8 @@ class RunFolder:
 
 
 LOCK = ".lock"
+ROW = {"step": int, "epoch": float, "split": str, "loss": float, "accuracy": float}
+"""What every row of the metrics has."""
 
 
 class MetricsLog:

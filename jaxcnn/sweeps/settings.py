@@ -162,10 +162,7 @@ def _hidden(text: str) -> str:
 
 def parse(path: Path) -> tuple[Settings, Config]:
     """Read a flagfile that holds a sweep and its job."""
-    values = flags.FlagValues()
-    define_flags(values)
-    values([str(path), f"--flagfile={path}"])
-    return from_flags(values)
+    return from_flags(config.parse_flagfile(path, Config, Settings))
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

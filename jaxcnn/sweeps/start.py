@@ -32,7 +32,7 @@ def start(settings: Settings, base: Config) -> int:
     folder = SweepFolder(folder_of(settings, base))
     settings, base = anchor(settings, replace(base, workdir=str(folder.path)))
     text = flagfile(settings, base)
-    if folder.is_new() or folder.flags.read_text() != text:
+    if folder.is_new() or folder.flags.read_bytes() != text.encode():
         check(text)
     if settings.launcher == "none":
         return work(folder, settings, base)

@@ -1,5 +1,6 @@
 """Checkpoints come back byte for byte, or not at all."""
 
+import json
 import random
 import shutil
 
@@ -133,6 +134,47 @@ def test_a_wrong_dtype_is_not_cast_in_silence(checkpoints, said):
     like = jax.eval_shape(make_state, 0) | {"w": jax.ShapeDtypeStruct((5, 3), jnp.bfloat16)}
     with pytest.raises(UserError, match="none of the checkpoints"):
         checkpoints.restore_newest(like)
+
+
+@pytest.mark.parametrize("text", ["zz", "{}", "[]", "", '{"score": null}', '{"score": 0.99}', "\x00"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_damaged_score_costs_its_checkpoint_alone(checkpoints, said, step, text):
+    for other in (1, 2, 3):
+        checkpoints.save(other, make_state(other), score=1 - other / 10)
+    checkpoints.close()
+    (checkpoints.folder / str(step) / "metrics" / "metrics").write_text(text)
+    like, others = jax.eval_shape(make_state, 0), [other for other in (1, 2, 3) if other != step]
+
+    reader = Checkpoints(checkpoints.folder, read_only=True, say=said.append)
+    assert reader.restore_newest(like)[0] == 3
+    assert reader.restore_best(like)[0] == others[0]
+    assert reader.steps() == [1, 2, 3]
+    assert all(line.startswith(f"checkpoint {step} is damaged (its score") for line in said), said
+
+    assert checkpoints.restore_newest(like)[0] == 3
+    assert checkpoints.steps() == others
+    assert (checkpoints.folder.parent / "damaged" / str(step)).is_dir()
+    checkpoints.save(4, make_state(4), score=0.1)
+    assert checkpoints.restore_newest(like)[0] == 4
+
+
+def test_a_newest_checkpoint_without_its_score_is_left_for_the_one_before(checkpoints, said):
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step), score=0.5)
+    checkpoints.wait()
+    (checkpoints.folder / "2" / "metrics" / "metrics").unlink()
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 1
+    assert said[1] == f"moved 2 to {checkpoints.folder.parent / 'damaged'}"
+
+
+def test_a_checkpoint_whose_score_is_kept_once_is_read(checkpoints):
+    """As all were at first."""
+    checkpoints.save(1, make_state(1), score=0.5)
+    checkpoints.close()
+    place = checkpoints.folder / "1" / "digests" / "metadata"
+    place.write_text(json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != "score"}))
+    assert checkpoints.score(1) == 0.5
+    assert checkpoints.restore_best(jax.eval_shape(make_state, 0))[0] == 1
 
 
 def test_a_missing_file_is_noticed(checkpoints, said):

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import jax
 import pytest
 
 from jaxcnn.config import Config
+from jaxcnn.engine.diary import Result
 from jaxcnn.engine.run_folder import MetricsLog, RunFolder, environment
 from jaxcnn.errors import UserError
 
@@ -83,6 +86,59 @@ def test_a_garbled_config(tmp_path):
     assert "cannot be read" in refusal(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: b"", "it lacks --workdir, --seed, --dataset and more"),
+        (lambda text: text[: len(text) // 2], "it lacks --"),
+        (lambda text: text.replace(b"--seed=3\n", b""), "it lacks --seed"),
+        (lambda text: b"\x89PNG\r\n" + text, "is no text"),
+    ],
+)
+def test_a_damaged_config_is_never_taken_for_the_defaults(tmp_path, damage, said):
+    claim(tmp_path / "run", seed=3)
+    file = RunFolder(tmp_path / "run").config
+    file.write_bytes(damage(file.read_bytes()))
+    found = refusal(tmp_path / "run", seed=3)
+    assert found.startswith(f"{file} cannot be read (")
+    assert said in found
+    assert "use another --workdir" in found
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    assert "cannot be a folder (File name too long); use another" in refusal(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_a_file_where_a_folder_is_needed(tmp_path, name):
+    claim(tmp_path / "run")
+    (tmp_path / "run" / name).write_text("")
+    assert f"the file {tmp_path / 'run' / name} is in the way" in refusal(tmp_path / "run")
+
+
+@pytest.mark.parametrize("line", [b"abc", b"\xff\x00", b'{"a":1}', b"[]", b'{"step": null}'])
+def test_a_damaged_row_is_named(tmp_path, line):
+    folder = RunFolder(tmp_path)
+    with closing(MetricsLog(folder, 0)) as log:
+        log.write("train", 1, 0.5, loss=1.0, accuracy=0.5)
+    with folder.metrics.open("ab") as file:
+        file.write(line + b'\n{"step": 4, "lo')
+    for read in (folder.rows, lambda: MetricsLog(folder, 1)):
+        with pytest.raises(UserError, match=r"metrics\.jsonl:2 cannot be read \(.*\); delete the line"):
+            read()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff\x00", None])
+def test_a_damaged_result(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    fields = asdict(Result(4, 2, 0.5, 0.5, 1.0, 50, 100))
+    folder.result.write_text(json.dumps(fields | {"more": 1}))
+    assert asdict(Result.read(folder)) == fields
+    folder.result.write_bytes(json.dumps(dict.fromkeys(fields)).encode() if content is None else content)
+    with pytest.raises(UserError, match=r"result\.json cannot be read \(.*\); delete it, and training again"):
+        Result.read(folder)
+
+
 def test_one_process_at_a_time(tmp_path):
     hold = (
         "import sys; from jaxcnn.config import Config; from jaxcnn.engine.run_folder import RunFolder\n"
@@ -104,12 +160,12 @@ def test_rows_after_the_resumed_step_and_half_lines_are_dropped(tmp_path):
     folder = RunFolder(tmp_path)
     log = MetricsLog(folder, 0)
     for step in (1, 2, 3):
-        log.write("train", step, step / 2, loss=1.0 / step)
+        log.write("train", step, step / 2, loss=1.0 / step, accuracy=0.5)
     log.close()
     with folder.metrics.open("a") as file:
         file.write('{"step": 4, "lo')
     log = MetricsLog(folder, 2)
-    log.write("train", 3, 1.5, loss=0.25)
+    log.write("train", 3, 1.5, loss=0.25, accuracy=0.5)
     log.close()
     assert [(row["step"], row["loss"]) for row in folder.rows()] == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert list(folder.tensorboard.glob("events.*"))

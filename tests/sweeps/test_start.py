@@ -54,6 +54,15 @@ def test_other_settings_are_refused_while_somebody_is_at_work(folder, base, chan
         assert folder.at_work() == [name]
 
 
+def test_flags_that_are_no_text_are_one_line(folder, base, monkeypatch):
+    with start.join(folder, SETTINGS, base):
+        pass
+    folder.flags.write_bytes(b"\x89PNG\r\n")
+    monkeypatch.setattr(start, "check", lambda text: None)
+    with pytest.raises(UserError, match=r"sweep\.flags cannot be read \(.* is no text"):
+        start.start(replace(SETTINGS, launcher="none"), base)
+
+
 def test_who_is_alone_may_change_what_is_no_result(folder, base):
     with start.join(folder, SETTINGS, base):
         pass
