@@ -48,6 +48,10 @@ LARGEST = {int: 2**31 - 1, float: 3.4028234e38}
 """What numbers may be: the programs that take them compute in 32 bits."""
 
 
+LAST_LINE = "# whole"
+"""Of a configuration as a run writes it: by it one that was cut off is told from one with fewer flags."""
+
+
 class Flags:
     """Base of frozen dataclasses whose fields are flags."""
 
@@ -73,18 +77,14 @@ class Flags:
         return "\n".join(lines[1:]) + "\n"
 
     @classmethod
-    def from_flagfile(cls, path: str | Path, *, whole: bool = False) -> Self:
+    def from_flagfile(cls, path: str | Path) -> Self:
         """Read a flagfile; later lines win.
 
         Raises:
-          UserError: it is no text, a value does not do, or a flag is missing where it must be ``whole``.
+          UserError: it is no text, or a value does not do.
           flags.Error: it cannot be opened, or holds something else.
         """
-        values = parse_flagfile(path, cls)
-        missing = [f"--{name}" for name in cls.names() if not values[name].present]
-        if whole and missing:
-            raise UserError(f"it lacks {', '.join(missing[:3])}{' and more' * (len(missing) > 3)}")
-        return cls.from_flags(values)
+        return cls.from_flags(parse_flagfile(path, cls))
 
     @classmethod
     def from_flags(cls, values: flags.FlagValues) -> Self:
@@ -184,8 +184,9 @@ class Config(Flags):
         return Path("runs") / "-".join(re.sub(r"\W+", "_", part).strip("_") for part in parts)
 
     def to_flagfile(self) -> str:
-        """Every field as a line ``--name=value``, in groups."""
-        return f"# jaxcnn run: python -m jaxcnn.train --flagfile=<this file>\n\n{super().to_flagfile()}"
+        """Every field as a line ``--name=value``, in groups, between a first and a last line."""
+        first = "# jaxcnn run: python -m jaxcnn.train --flagfile=<this file>"
+        return f"{first}\n\n{super().to_flagfile()}\n{LAST_LINE}\n"
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:

@@ -110,6 +110,9 @@ def test_a_run_without_metrics_has_a_page_without_curves(run):
 
 def test_a_run_without_a_checkpoint_says_so(run):
     shutil.rmtree(run / "checkpoints")
+    with pytest.raises(UserError, match="is finished, but its checkpoints are gone; delete its result"):
+        report.write(run)
+    (run / "result.json").unlink()
     with pytest.raises(UserError, match="has no checkpoint yet"):
         report.write(run)
 

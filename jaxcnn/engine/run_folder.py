@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 import jaxcnn
-from jaxcnn.config import Config, course_changes
+from jaxcnn.config import LAST_LINE, Config, course_changes
 from jaxcnn.errors import UserError
 from jaxcnn.files import parse_json, read_bytes, write_atomically
 
@@ -120,7 +120,10 @@ class RunFolder:
         if not self.config.is_file():
             raise UserError(f"{self.path} is no run folder: it has no {self.config.name}")
         try:
-            return Config.from_flagfile(self.config, whole=True)
+            config = Config.from_flagfile(self.config)
+            if not self.config.read_text().rstrip().endswith(LAST_LINE):
+                raise UserError(f"its last line is not {LAST_LINE!r}: it was cut off")
+            return config
         except (UserError, flags.Error, OSError) as error:
             advice = "write its lines anew, as they are in another run's, or use another --workdir"
             raise UserError(f"{self.config} cannot be read ({error}): {advice}") from error

@@ -89,17 +89,16 @@ def test_a_garbled_config(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda text: b"", "it lacks --workdir, --seed, --dataset and more"),
-        (lambda text: text[: len(text) // 2], "it lacks --"),
-        (lambda text: text.replace(b"--seed=3\n", b""), "it lacks --seed"),
+        (lambda text: b"", "it was cut off"),
+        (lambda text: text[: text.index(b"--model")], "it was cut off"),
         (lambda text: b"\x89PNG\r\n" + text, "is no text"),
     ],
 )
 def test_a_damaged_config_is_never_taken_for_the_defaults(tmp_path, damage, said):
-    claim(tmp_path / "run", seed=3)
+    begun(tmp_path / "run")
     file = RunFolder(tmp_path / "run").config
     file.write_bytes(damage(file.read_bytes()))
-    found = refusal(tmp_path / "run", seed=3)
+    found = refusal(tmp_path / "run")
     assert found.startswith(f"{file} cannot be read (")
     assert said in found
     assert "use another --workdir" in found
