@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,6 +47,12 @@ def command(module: str, *words: str | Path) -> str:
 def train_command(folder: Path, workdir: str | Path) -> str:
     """What to type to run a run folder's job in another folder, or to go on with it in its own."""
     return command("jaxcnn.train", f"--flagfile={folder / 'config.flags'}", f"--workdir={workdir}")
+
+
+def curves_command(logs: Path) -> str:
+    """What to type to see curves in TensorBoard, which no extra brings: where it is not, get it first."""
+    show = command("tensorboard.main", f"--logdir={logs}")
+    return show if find_spec("tensorboard") else f"{command('pip', 'install', 'tensorboard')} && {show}"
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
         f"{outcome.best_step} of {outcome.steps}, which validated best at {outcome.validation_accuracy:.2%}\n"
         f"  report       {page}\n"
         f"  checkpoints  {folder / 'checkpoints'}\n"
-        f"  curves       tensorboard --logdir={folder / 'tensorboard'}\n"
+        f"  curves       {cli.curves_command(folder / 'tensorboard')}\n"
         f"  anew         {cli.train_command(folder, f'{folder}-again')}"
     )
     return 0
