@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("safetensors", "stablehlo")
 LAYOUTS = ("jaxcnn", "timm", "torchvision")
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # that one exported program runs on
 USAGE = """\
 usage: python -m jaxcnn.export RUN --format=safetensors|stablehlo [--layout=NAME] [--out=FILE]
 
@@ -71,6 +70,8 @@ def program(run: "TrainedRun") -> bytes:
     """Serialized StableHLO of a trained network, see :data:`USAGE`; its computation is that of evaluation."""
     import jax
     import jax.numpy as jnp
+
+    from jaxcnn.ops.lowering import PLATFORMS
 
     def logits(images: jax.Array) -> jax.Array:
         return run.model.apply(run.variables, run.job.standardize(images), train=False)
