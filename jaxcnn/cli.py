@@ -34,6 +34,20 @@ def reject_leftovers(words: list[str]) -> None:
         raise UserError(f"unexpected {words[0]!r}: every choice is a flag, --name=value; see --help")
 
 
+def output(flag: str, path: str | Path, name: str) -> Path:
+    """The file that ``--flag=path`` names, which can be written later; ``name`` is what one may be called.
+
+    Raises:
+      UserError: it is a folder, or in none.
+    """
+    path = Path(path).expanduser()
+    if not path.parent.is_dir():
+        raise UserError(f"--{flag}={path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UserError(f"--{flag}={path} is a folder; name a file, e.g. {path / name}")
+    return path
+
+
 def command(module: str, *words: str | Path) -> str:
     """What to type, here and with this Python, to run ``python -m module words``."""
     python = Path(sys.executable)

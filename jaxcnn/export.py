@@ -46,11 +46,8 @@ def main(words: list[str]) -> int:
         raise UserError(f"--layout={chosen.layout}: only --format=safetensors has a layout; leave it out")
     if not Path(words[0]).is_dir():
         raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
-    out = Path(chosen.out or Path(words[0]) / f"model.{chosen.format}").expanduser()
-    if not out.parent.is_dir():
-        raise UserError(f"--out={out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise UserError(f"--out={out} is a folder; name a file, e.g. {out / f'model.{chosen.format}'}")
+    name = f"model.{chosen.format}"
+    out = cli.output("out", chosen.out or Path(words[0]) / name, name)
     if chosen.format == "safetensors" and out.suffix != ".safetensors":
         raise UserError(f"--out={out}: expected a name that ends in .safetensors")
 
