@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -13,19 +14,24 @@ from absl import app, flags, logging
 
 from jaxcnn.errors import UserError
 
+HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 
 
-def run(main: Callable[[list[str]], int | None], usage: Callable[[], str]) -> None:
+def run(
+    main: Callable[[list[str]], int | None],
+    usage: Callable[[], str],
+    elsewhere: Callable[[str], str] = lambda flag: "",
+) -> None:
     """Parse the flags and call ``main`` with the words left over; never returns.
 
     ``--help`` prints ``usage()``. Misspelt flags, missing flagfiles and every :class:`UserError`
-    print one line and exit with 2.
+    print one line and exit with 2; ``elsewhere`` says of an unknown flag where it is known, if it is.
     """
-    if any(word in ("-h", "--help", "-help") for word in sys.argv[1:]):
+    if not HELP.isdisjoint(sys.argv[1:]):
         print(usage())
         sys.exit(0)
-    app.run(lambda words: _guarded(main, words), flags_parser=_parse_flags)
+    app.run(lambda words: _guarded(main, words), flags_parser=partial(_parse_flags, elsewhere))
 
 
 def reject_leftovers(words: list[str]) -> None:
@@ -69,12 +75,13 @@ def curves_command(logs: Path) -> str:
     return show if find_spec("tensorboard") else f"{command('pip', 'install', 'tensorboard')} && {show}"
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def _parse_flags(elsewhere: Callable[[str], str], argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
         said = " ".join(str(error).split()).removeprefix("ERROR:: ").replace(" ?", "?").rstrip(".")
-        fail(f"{said[0].lower()}{said[1:]}; see --help")
+        known = elsewhere(error.flagname) if isinstance(error, flags.UnrecognizedFlagError) else ""
+        fail("; ".join(filter(None, [f"{said[0].lower()}{said[1:]}", known, "see --help"])))
 
 
 def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> None:

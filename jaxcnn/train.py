@@ -56,6 +56,13 @@ def main(words: list[str]) -> int:
     return 0
 
 
+def elsewhere(flag: str) -> str:
+    """Where a flag is known that is none of training's."""
+    from jaxcnn.sweeps.settings import Settings
+
+    return "it is one of python -m jaxcnn.sweep" if flag in Settings.names() else ""
+
+
 if __name__ == "__main__":
     config.define_flags()
-    cli.run(main, lambda: USAGE)
+    cli.run(main, lambda: USAGE, elsewhere)

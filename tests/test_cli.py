@@ -32,6 +32,14 @@ def test_tensorboard_is_installed_before_it_shows_curves(monkeypatch):
         assert cli.curves_command(Path("a b/tensorboard")) == said
 
 
+@pytest.mark.parametrize("word", ["-h", "-?", "--help", "--helpshort", "--helpfull"])
+def test_every_plea_for_help_is_answered_with_the_usage(word, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["program", word])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda words: None, lambda: "usage: program")
+    assert (ended.value.code, capsys.readouterr().out) == (0, "usage: program\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(UserError("--x=1: no"), 2), (RunFailed("it failed"), 1), (KeyboardInterrupt(), 130)]
 )
