@@ -47,7 +47,7 @@ accelerator() {
 make_venv() {
   local python=${PYTHON:-python3} version
   command -v "$python" >/dev/null 2>&1 || fail "$python was not found: install Python 3.11 or newer, or set PYTHON="
-  version=$("$python" -c 'import sys; print(".".join(map(str, sys.version_info[:3])))') ||
+  version=$("$python" -c 'import sys; print(".".join(map(str, sys.version_info[:3])))' 2>/dev/null) ||
     fail "$python does not run: set PYTHON= to a Python 3.11 or newer"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$python is Python $version: 3.11 or newer is needed; set PYTHON= to one"
@@ -55,6 +55,13 @@ make_venv() {
     fail "$python has no venv module: install it (Debian: apt-get install python3-venv)"
   echo "making .venv with Python $version" >&2
   "$python" -m venv --clear "$venv" >&2 || fail "$venv could not be made"
+  command -v "$python" >"$venv/.made-with"
+}
+
+# Whether .venv is there, and made with the PYTHON that is asked for, if any.
+made() {
+  [ -x "$venv/bin/python" ] || return 1
+  [ -z "${PYTHON:-}" ] || [ "$(cat "$venv/.made-with" 2>/dev/null)" = "$(command -v "$PYTHON" || echo "$PYTHON")" ]
 }
 
 # Install the extras that are asked for, unless this checkout's .venv has them already.
@@ -64,9 +71,9 @@ setup() {
   [ "$kind" = cpu ] || extras=$extras,$kind
   [ -z "${JAXCNN_EXTRAS:-}" ] || extras=$extras,$JAXCNN_EXTRAS
   stamp=$venv/.jaxcnn-$extras
-  wanted=$(printf '%s\n' "$home" "${PYTHON:-}" && cksum <"$home/pyproject.toml" && cksum <"$home/constraints.txt")
-  if [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return; fi
-  if [ ! -x "$venv/bin/python" ] || [ -n "${PYTHON:-}" ]; then make_venv; fi
+  wanted=$(printf '%s\n' "$home" && cksum <"$home/pyproject.toml" && cksum <"$home/constraints.txt")
+  made || make_venv
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return; fi
   echo "installing jaxcnn[$extras] into .venv (once; a minute or two)" >&2
   (cd "$home" && "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 \
     -c constraints.txt -e ".[$extras]" 2>&1) | tee "$venv/setup.log" |
@@ -84,7 +91,6 @@ case $command in
     exec "$venv/bin/python" -m jaxcnn.train --flagfile=experiments/digits.flags
     ;;
   sweep)
-    [ -f "$home/jaxcnn/sweep.py" ] || fail "sweep is not built yet; ./launch.sh help lists what is"
     setup report,sweep
     if [ $# -eq 0 ]; then
       cd "$home"
@@ -93,7 +99,6 @@ case $command in
     exec "$venv/bin/python" -m jaxcnn.sweep "$@"
     ;;
   train | describe | export | report)
-    [ -f "$home/jaxcnn/$command.py" ] || fail "$command is not built yet; ./launch.sh help lists what is"
     setup report
     exec "$venv/bin/python" -m "jaxcnn.$command" "$@"
     ;;
@@ -104,6 +109,7 @@ case $command in
     ;;
   setup) setup report ;;
   help | -h | --help) usage ;;
+  -*) fail "$command is a flag, which comes after a command: ./launch.sh train $command" ;;
   *)
     close=$("${PYTHON:-python3}" -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1], sys.argv[2:]), sep=" or ")' \
       "$command" train sweep describe export report test setup help 2>/dev/null) || close=

@@ -6,6 +6,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,25 +16,44 @@ from absl import app, flags, logging
 from jaxcnn.errors import UserError
 
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")  # how XLA says so
+HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 
 
-def run(main: Callable[[list[str]], int | None], usage: Callable[[], str]) -> None:
+def run(
+    main: Callable[[list[str]], int | None],
+    usage: Callable[[], str],
+    elsewhere: Callable[[str], str] = lambda flag: "",
+) -> None:
     """Parse the flags and call ``main`` with the words left over; never returns.
 
     ``--help`` prints ``usage()``. Misspelt flags, missing flagfiles and every :class:`UserError`
-    print one line and exit with 2.
+    print one line and exit with 2; ``elsewhere`` says of an unknown flag where it is known, if it is.
     """
-    if any(word in ("-h", "--help", "-help") for word in sys.argv[1:]):
+    if not HELP.isdisjoint(sys.argv[1:]):
         print(usage())
         sys.exit(0)
-    app.run(lambda words: _guarded(main, words), flags_parser=_parse_flags)
+    app.run(lambda words: _guarded(main, words), flags_parser=partial(_parse_flags, elsewhere))
 
 
 def reject_leftovers(words: list[str]) -> None:
     """Raise when words that are no flags were left on the command line or in a flagfile."""
     if words:
         raise UserError(f"unexpected {words[0]!r}: every choice is a flag, --name=value; see --help")
+
+
+def output(flag: str, path: str | Path, name: str) -> Path:
+    """The file that ``--flag=path`` names, which can be written later; ``name`` is what one may be called.
+
+    Raises:
+      UserError: it is a folder, or in none.
+    """
+    path = Path(path).expanduser()
+    if not path.parent.is_dir():
+        raise UserError(f"--{flag}={path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UserError(f"--{flag}={path} is a folder; name a file, e.g. {path / name}")
+    return path
 
 
 def command(module: str, *words: str | Path) -> str:
@@ -50,12 +71,19 @@ def train_command(folder: Path, workdir: str | Path) -> str:
     return command("jaxcnn.train", f"--flagfile={folder / 'config.flags'}", f"--workdir={workdir}")
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def curves_command(logs: Path) -> str:
+    """What to type to see curves in TensorBoard, which no extra brings: where it is not, get it first."""
+    show = command("tensorboard.main", f"--logdir={logs}")
+    return show if find_spec("tensorboard") else f"{command('pip', 'install', 'tensorboard')} && {show}"
+
+
+def _parse_flags(elsewhere: Callable[[str], str], argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
         said = " ".join(str(error).split()).removeprefix("ERROR:: ").replace(" ?", "?").rstrip(".")
-        fail(f"{said[0].lower()}{said[1:]}; see --help")
+        known = elsewhere(error.flagname) if isinstance(error, flags.UnrecognizedFlagError) else ""
+        fail("; ".join(filter(None, [f"{said[0].lower()}{said[1:]}", known, "see --help"])))
     except UnicodeDecodeError:
         named = " ".join(re.findall(r"--?flagfile[= ]\S+", " ".join(argv)))
         fail(f"{named}: this file is no text; name one with lines --name=value")

@@ -57,7 +57,7 @@ def define_flags() -> None:
     ):
         flags.DEFINE_string(name, "", "")
     for name, default in (("num_classes", 0), ("features", 0), ("groups", 1)):
-        flags.DEFINE_integer(name, default, "")
+        flags.DEFINE_integer(name, default, "", lower_bound=default, upper_bound=2**31 - 1)
 
 
 def main(words: list[str]) -> int:
@@ -74,6 +74,7 @@ def main(words: list[str]) -> int:
 
     if chosen.html and not chosen.model:
         raise UserError("--html writes the page of one network: name it with --model")
+    page = chosen.html and cli.output("html", chosen.html, "page.html")
     if chosen.models:
         for line in describing.listed(chosen.models, chosen.num_classes):
             print(line, flush=True)
@@ -88,9 +89,9 @@ def main(words: list[str]) -> int:
         return 0
     sizes = given or describing.usual_input(chosen.model)
     print(describing.network(chosen.model, sizes, chosen.num_classes))
-    if chosen.html:
-        describing.write_page(chosen.html, chosen.model, _example(sizes), chosen.num_classes)
-        print(f"\nwrote {chosen.html}")
+    if page:
+        describing.write_page(page, chosen.model, _example(sizes), chosen.num_classes)
+        print(f"\nwrote {page}")
     return 0
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("safetensors", "stablehlo")
 LAYOUTS = ("jaxcnn", "timm", "torchvision")
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # that one exported program runs on
 USAGE = """\
 usage: python -m jaxcnn.export RUN --format=safetensors|stablehlo [--layout=NAME] [--out=FILE]
 
@@ -49,11 +48,8 @@ def main(words: list[str]) -> int:
         raise UserError(f"--layout={chosen.layout}: only --format=safetensors has a layout; leave it out")
     if not Path(words[0]).is_dir():
         raise UserError(f"{words[0]} is no folder; name a run folder, e.g. one under runs/")
-    out = Path(chosen.out or Path(words[0]) / f"model.{chosen.format}").expanduser()
-    if not out.parent.is_dir():
-        raise UserError(f"--out={out}: there is no folder {out.parent}; make it first")
-    if out.is_dir():
-        raise UserError(f"--out={out} is a folder; name a file, e.g. {out / f'model.{chosen.format}'}")
+    name = f"model.{chosen.format}"
+    out = cli.output("out", chosen.out or Path(words[0]) / name, name)
     if chosen.format == "safetensors" and out.suffix != ".safetensors":
         raise UserError(f"--out={out}: expected a name that ends in .safetensors")
 
@@ -81,6 +77,8 @@ def program(run: "TrainedRun") -> bytes:
     """Serialized StableHLO of a trained network, see :data:`USAGE`; its computation is that of evaluation."""
     import jax
     import jax.numpy as jnp
+
+    from jaxcnn.ops.lowering import PLATFORMS
 
     def logits(images: jax.Array) -> jax.Array:
         return run.model.apply(run.variables, run.job.standardize(images), train=False)

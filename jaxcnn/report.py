@@ -1,6 +1,5 @@
 """The page of a run or of a sweep: ``python -m jaxcnn.report FOLDER`` writes ``FOLDER/report.html``."""
 
-import shlex
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -145,7 +144,7 @@ def _facts(
 def _commands(folder: Path, finished: bool) -> list[tuple[str, str]]:
     again = ("Train it anew", cli.train_command(folder, f"{folder}-again"))
     resume = ("Go on with it", cli.train_command(folder, folder))
-    curves = ("Open its curves", f"tensorboard --logdir={shlex.quote(str(folder / 'tensorboard'))}")
+    curves = ("Open its curves", cli.curves_command(folder / "tensorboard"))
     return [again, curves] if finished else [resume, again, curves]
 
 

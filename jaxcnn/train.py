@@ -50,12 +50,19 @@ def main(words: list[str]) -> int:
         f"{outcome.best_step} of {outcome.steps}, which validated best at {outcome.validation_accuracy:.2%}\n"
         f"  report       {page}\n"
         f"  checkpoints  {folder / 'checkpoints'}\n"
-        f"  curves       tensorboard --logdir={folder / 'tensorboard'}\n"
+        f"  curves       {cli.curves_command(folder / 'tensorboard')}\n"
         f"  anew         {cli.train_command(folder, f'{folder}-again')}"
     )
     return 0
 
 
+def elsewhere(flag: str) -> str:
+    """Where a flag is known that is none of training's."""
+    from jaxcnn.sweeps.settings import Settings
+
+    return "it is one of python -m jaxcnn.sweep" if flag in Settings.names() else ""
+
+
 if __name__ == "__main__":
     config.define_flags()
-    cli.run(main, lambda: USAGE)
+    cli.run(main, lambda: USAGE, elsewhere)

@@ -24,6 +24,22 @@ def test_commands_can_be_typed_back(monkeypatch, tmp_path):
     assert cli.command("m") == "python -m m"
 
 
+def test_tensorboard_is_installed_before_it_shows_curves(monkeypatch):
+    monkeypatch.setattr(cli.shutil, "which", lambda name: sys.executable)
+    show = "python -m tensorboard.main '--logdir=a b/tensorboard'"
+    for installed, said in ((True, show), (False, f"python -m pip install tensorboard && {show}")):
+        monkeypatch.setattr(cli, "find_spec", lambda name, installed=installed: installed or None)
+        assert cli.curves_command(Path("a b/tensorboard")) == said
+
+
+@pytest.mark.parametrize("word", ["-h", "-?", "--help", "--helpshort", "--helpfull"])
+def test_every_plea_for_help_is_answered_with_the_usage(word, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["program", word])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda words: None, lambda: "usage: program")
+    assert (ended.value.code, capsys.readouterr().out) == (0, "usage: program\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(UserError("--x=1: no"), 2), (RunFailed("it failed"), 1), (KeyboardInterrupt(), 130)]
 )

@@ -60,7 +60,21 @@ def test_it_lists_networks_with_their_parameters():
             ("--op=conv", "--input=1,8,8,2", "--num_classes=3"),
             "--num_classes says nothing of --op; leave it out, see --help",
         ),
-        (("--op=conv",), "--input='': expected whole numbers above 0 with commas between, e.g. 32,32,3"),
+        (
+            ("--op=conv",),
+            "--input='': expected whole numbers above 0, below 2**31, with commas between, e.g. 32,32,3",
+        ),
+        (
+            ("--model=lenet5", "--input=2147483648,3,3"),
+            "--input='2147483648,3,3': expected whole numbers above 0, below 2**31, with commas between, "
+            "e.g. 32,32,3",
+        ),
+        (
+            ("--op=conv", "--input=1,8,8,3", "--features=-2"),
+            "flag --features=-2: -2 is not an integer in the range [0, 2147483647]; see --help",
+        ),
+        (("--model=lenet5", "--html=tests"), "--html=tests is a folder; name a file, e.g. tests/page.html"),
+        (("--model=lenet5", "--html=no/x.html"), "--html=no/x.html: there is no folder no; make it first"),
     ],
 )
 def test_mistakes_take_one_line(words, message):

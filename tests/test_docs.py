@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -54,7 +55,7 @@ def test_examples_run(code, tmp_path):
     "command", [line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()]
 )
 def test_commands_run(command, tmp_path):
-    python, *words = command.split()
+    python, *words = shlex.split(command)
     assert python == "python"
     run(*words, cwd=tmp_path)
 

@@ -65,12 +65,17 @@ def test_an_unknown_command(copy):
     assert "./launch.sh help lists them" in error_line(launch(copy, "zzz", PYTHON="no-such-python"))
 
 
-def test_a_command_that_is_not_built_says_so(copy):
-    assert "sweep is not built yet" in error_line(launch(copy, "sweep"))
+def test_a_flag_without_a_command(copy):
+    assert error_line(launch(copy, "--steps=3")).endswith(" ./launch.sh train --steps=3")
 
 
 def test_a_missing_python(copy):
     assert "no-such-python was not found" in error_line(launch(copy, "setup", PYTHON="no-such-python"))
+
+
+def test_a_python_that_is_none(copy):
+    run = launch(copy, "setup", PYTHON="/bin/ls")
+    assert run.stderr == "error: /bin/ls does not run: set PYTHON= to a Python 3.11 or newer\n"
 
 
 def test_a_python_that_is_too_old(copy, tmp_path):
@@ -98,10 +103,8 @@ def recorded(copy, tmp_path):
     outer = fake(
         tmp_path / "python",
         'case "$2" in *print*) echo 3.12.0;; esac\n'
-        f'if [ "$2" = venv ]; then mkdir -p "$4/bin" && cp {inner} "$4/bin/python"; fi',
+        f'if [ "$2" = venv ]; then rm -rf "$4" && mkdir -p "$4/bin" && cp {inner} "$4/bin/python"; fi',
     )
-    (copy / "jaxcnn").mkdir()
-    (copy / "jaxcnn" / "train.py").write_text("")
     return copy, outer, lambda: log.read_text().splitlines() if log.exists() else []
 
 
@@ -155,9 +158,18 @@ def test_new_requirements_are_installed(recorded):
     assert len(log()) == 2
 
 
+def test_it_is_set_up_anew_only_for_another_python(recorded, tmp_path):
+    folder, python, log = recorded
+    other = shutil.copy(python, tmp_path / "other")
+    installed = []
+    for asked in (python, "", python, other, ""):
+        assert launch(folder, "setup", PYTHON=str(asked)).returncode == 0
+        installed.append(len(log()))
+    assert installed == [1, 1, 1, 2, 2]
+
+
 def test_sweep_brings_its_extra_and_has_a_job_of_its_own(recorded):
     folder, python, log = recorded
-    (folder / "jaxcnn" / "sweep.py").write_text("")
     for words in ((), ("--trials=3",)):
         assert launch(folder, "sweep", *words, PYTHON=str(python)).returncode == 0
     lines = log()

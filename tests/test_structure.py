@@ -1,9 +1,12 @@
 """The house: which room may import which, what is light, what the wheel holds."""
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,41 @@ def heavy_after(statement: str) -> list[str]:
 @pytest.mark.parametrize("module", ["ops", "nn", "models", "engine.step", "engine.optim", "data"])
 def test_light_rooms_import_nothing_heavy(module):
     assert heavy_after(f"import jaxcnn.{module}") == []
+
+
+def brought_by(*projects: str) -> set[str]:
+    """These projects and what they depend on, as far as it is installed."""
+    found, left = set(), [*projects]
+    while left:
+        if (name := left.pop()) not in found:
+            found.add(name)
+            with suppress(metadata.PackageNotFoundError):
+                needs = [need for need in metadata.requires(name) or [] if "extra ==" not in need]
+                left += [spelt(re.match(r"[\w.-]+", need)[0]) for need in needs]
+    return found
+
+
+def spelt(project: str) -> str:
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
+@pytest.mark.parametrize(
+    ("modules", "projects"),
+    [
+        ("jaxcnn.ops, jaxcnn.nn, jaxcnn.models", ["jax", "flax", "jaxtyping"]),
+        ("jaxcnn.engine.step", ["jax", "flax", "jaxtyping", "optax"]),
+    ],
+)
+def test_light_rooms_need_only_what_contributors_are_told(modules, projects):
+    allowed = {"jaxcnn"} | brought_by(*projects)
+    blocked = [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if allowed.isdisjoint(map(spelt, owners))
+    ]
+    assert {"optuna", "sklearn"} <= set(blocked)
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import {modules}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("entry", sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem in ENTRY_POINTS))

@@ -201,6 +201,7 @@ def test_two_devices_train_as_one(train, tmp_path):
     [
         (["--leraning_rate=0.1"], "leraning_rate"),
         (["--flagfile=no/such.flags"], "no/such.flags"),
+        (["--flagfile=experiments/digits_sweep.flags"], "'search'; it is one of python -m jaxcnn.sweep; see"),
         (["--batch_size=0"], "--batch_size=0: expected above 0"),
         (["--batch_size=many"], "batch_size"),
         (["--epochs=-1"], "--epochs=-1.0: expected above 0"),

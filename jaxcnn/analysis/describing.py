@@ -101,7 +101,7 @@ def traced(model: str, sizes: Sequence[int], num_classes: int = 0) -> Trace:
     return trace(partial(module.apply, train=False), variables, x, spatial=spatial)
 
 
-def write_page(path: str, model: str, image: np.ndarray, num_classes: int = 0, seed: int = 0) -> None:
+def write_page(path: str | Path, model: str, image: np.ndarray, num_classes: int = 0, seed: int = 0) -> None:
     """Write the page of a network with the weights that it starts from.
 
     Args:
@@ -112,11 +112,9 @@ def write_page(path: str, model: str, image: np.ndarray, num_classes: int = 0, s
       seed: of the weights.
 
     Raises:
-      UserError: as :func:`network`, or the file cannot be written, or matplotlib is not installed.
+      UserError: as :func:`network`, or matplotlib is not installed.
     """
     figures.check_installed()
-    if not Path(path).absolute().parent.is_dir():
-        raise UserError(f"{path} cannot be written: its folder does not exist; make it or name another")
     found = traced(model, image.shape, num_classes)
     module, _ = _built(model, image.shape, num_classes)
     variables = jax.jit(partial(module.init, train=False))(jax.random.key(seed), jnp.zeros((1, *image.shape)))
@@ -256,7 +254,9 @@ def _numbers_or_names(name: str, text: str) -> Any:
         entries: tuple[Any, ...] = whole_numbers(name, text)
     else:
         words = [word.strip() for word in text.split(",")]
-        entries = tuple(int(word) if word.isdigit() else word.upper() for word in words)
+        entries = tuple(
+            int(word) if word.isdecimal() and int(word) < 2**31 else word.upper() for word in words
+        )
     return entries[0] if len(entries) == 1 else entries
 
 
@@ -267,10 +267,9 @@ def whole_numbers(flag: str, text: str) -> tuple[int, ...]:
     (32, 32, 3)
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() and int(word) > 0 for word in words):
-        raise UserError(
-            f"--{flag}={text!r}: expected whole numbers above 0 with commas between, e.g. 32,32,3"
-        )
+    if not all(word.isdecimal() and 0 < int(word) < 2**31 for word in words):
+        expected = "whole numbers above 0, below 2**31, with commas between, e.g. 32,32,3"
+        raise UserError(f"--{flag}={text!r}: expected {expected}")
     return tuple(map(int, words))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import flax.linen as linen
@@ -27,7 +28,7 @@ Maps = Callable[[jax.Array], dict[str, jax.Array]]
 
 
 def write(
-    path: str, title: str, found: Trace, model: linen.Module, variables: Any, image: np.ndarray
+    path: str | Path, title: str, found: Trace, model: linen.Module, variables: Any, image: np.ndarray
 ) -> None:
     """Write the page.
 

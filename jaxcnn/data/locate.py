@@ -64,7 +64,7 @@ def _folder(path: Path) -> Path:
     if (path / "dataset_info.json").is_file():
         return path
     if versions := _versions(path):
-        raise UserError(f"dataset {path} holds several versions; choose one, e.g. {path / versions[-1]}")
+        raise UserError(f"dataset {path} holds versions of a set; name one, e.g. {path / versions[-1]}")
     raise UserError(f"dataset {path} is no prepared TFDS folder: it has no dataset_info.json")
 
 

@@ -80,12 +80,11 @@ def check(params: Any, freeze: Sequence[str]) -> None:
     all_paths = [path for path, _ in _leaves(params)]
     for name in freeze:
         if not any(belongs(path, [name]) for path in all_paths):
-            parts = {path.split("/")[0] for path in all_paths} | {
-                path.rpartition("/")[0] for path in all_paths
-            }
-            raise UserError(
-                f"--freeze={','.join(freeze)}: {name} is no part of the network; {nearest(name, parts)}"
-            )
+            parts = {path.split("/")[0] for path in all_paths}
+            hint = nearest(name, parts | {path.rpartition("/")[0] for path in all_paths})
+            if hint.startswith("known"):  # all that is in the parts would be a long list
+                hint = nearest(name, parts)
+            raise UserError(f"--freeze={','.join(freeze)}: {name} is no part of the network; {hint}")
     if freeze and all(belongs(path, freeze) for path in all_paths):
         raise UserError(f"--freeze={','.join(freeze)}: nothing is left to learn; leave the head out")
 

@@ -30,8 +30,6 @@ from jaxcnn.nn import choices
 OURS = "jaxcnn"
 COUNTER = "num_batches_tracked"
 WRAPPINGS = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights in a file
-LISTED = 20
-
 
 RGB = 3
 
@@ -72,8 +70,8 @@ def load_torch(
       A tree like ``variables`` with their types; collections other than params and batch_stats are as given.
 
     Raises:
-      UserError: the file is missing or no such file; keys are missing, left over or misshapen: all of them
-        are listed, the nearest names beside; or the weights are of a library that normalizes by another
+      UserError: the file is missing or no such file; keys are missing, left over or misshapen: the first
+        is named, the nearest names beside; or the weights are of a library that normalizes by another
         epsilon.
 
     Example:
@@ -117,7 +115,7 @@ def load(
         path = leaf[1]
         shape = tuple(leaves[leaf].shape)
         if key not in state:
-            wrong.append(f"missing {key} (our {path}){_near(key, left_over)}")
+            wrong.append(f"missing {key} (our {path}{_near(key, left_over)})")
             continue
         expected = lies.shape_there(shape)
         if not hasattr(state[key], "shape"):
@@ -137,8 +135,8 @@ def load(
     wrong += [f"left over {key}{_near(key, missing)}" for key in state if key in left_over]
     what = called if isinstance(source, Mapping) else source
     if wrong:
-        more = [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
-        raise UserError("\n  ".join([f"{what} does not fit {_title(name)}:", *wrong[:LISTED], *more]))
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UserError(f"{what} does not fit {_title(name)}: {wrong[0]}{more}")
     _check_options(_module(name), layout, f"{what} holds weights of {layout}")
     return Loaded(dict(variables) | _unflatten(found), tuple(summed))
 
@@ -204,9 +202,12 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: only torch reads it; pip install torch, or give .safetensors") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except Exception as error:  # torch has no one kind for a file that it does not understand
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{path}: torch reads no weights in it: {said}") from error
+        raise UserError(
+            f"{path} is no file of weights: expected what torch.save writes of a state_dict, and nothing else"
+        ) from error
     for key in WRAPPINGS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]

@@ -56,8 +56,9 @@ class SweepFolder:
         return settings.storage or f"sqlite:///{(self.path / 'study.db').absolute()}"
 
     def study(self, settings: Settings) -> str:
-        """The study's name."""
-        return settings.study or self.path.absolute().name
+        """The study's name; that in the flags stays, whatever the folder is called later."""
+        kept = self.read()[0].study if self.flags.is_file() else ""
+        return settings.study or kept or self.path.absolute().name
 
     def is_new(self) -> bool:
         """Whether no sweep was started here.

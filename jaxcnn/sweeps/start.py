@@ -30,6 +30,7 @@ def start(settings: Settings, base: Config) -> int:
       UserError: the settings, the job, the folder or the database do not do; nothing was begun.
     """
     folder = SweepFolder(folder_of(settings, base))
+    settings = replace(settings, study=folder.study(settings))
     settings, base = anchor(settings, replace(base, workdir=str(folder.path)))
     text = flagfile(settings, base)
     if folder.is_new() or folder.flags.read_bytes() != text.encode():

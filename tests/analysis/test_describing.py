@@ -4,7 +4,6 @@ import re
 
 import flax.linen as linen
 import jax
-import numpy as np
 import pytest
 
 from jaxcnn import nn
@@ -190,12 +189,6 @@ def test_what_cannot_be_is_said_in_one_line(op, sizes, options, message):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         describing.operation(op, sizes, options)
     assert "\n" not in str(caught.value)
-
-
-def test_a_page_that_cannot_be_written(tmp_path):
-    pytest.importorskip("matplotlib")
-    with pytest.raises(UserError, match="cannot be written: its folder does not exist"):
-        describing.write_page(str(tmp_path / "none" / "page.html"), "lenet5", np.zeros((28, 28, 1), np.uint8))
 
 
 def test_networks_that_cannot_be():

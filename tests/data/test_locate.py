@@ -80,7 +80,7 @@ def test_folders(tmp_path, monkeypatch):
     assert data.load("tiny/1.0.0").version == "1.0.0"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert data.load("~/tiny/1.0.0").version == "1.0.0"
-    assert f"choose one, e.g. {folder}" in refusal(str(folder.parent), "")
+    assert f"holds versions of a set; name one, e.g. {folder}" in refusal(str(folder.parent), "")
     assert "does not exist" in refusal(str(tmp_path / "nowhere"), "")
     assert "has no dataset_info.json" in refusal(str(tmp_path), "")
     assert "is a file" in refusal(str(folder / "features.json"), "")

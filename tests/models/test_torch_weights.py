@@ -109,21 +109,29 @@ def test_torch_takes_the_file_whole(tmp_path):
     tv.resnet18(num_classes=7).load_state_dict(load_file(tmp_path / "w.safetensors"), strict=True)
 
 
-def test_one_error_lists_what_is_missing_left_over_and_misshapen():
+KERNEL, MISSPELT = "layer1.0.conv1.weight", "layer1.0.conv1.weigth"
+
+
+@pytest.mark.parametrize(
+    ("gone", "there", "said"),
+    [
+        (
+            [KERNEL],
+            {MISSPELT: np.zeros(1)},
+            f"missing {KERNEL} (our stage1_block1/conv1/conv/kernel; near it: {MISSPELT}) (and 1 more)",
+        ),
+        ([], {"bn1.bias": np.zeros(5)}, "misshapen bn1.bias: (5,) there, (4,) expected (our stem/norm/bias)"),
+        ([], {MISSPELT: np.zeros(1)}, f"left over {MISSPELT}"),
+    ],
+)
+def test_one_line_names_the_first_that_is_missing_left_over_or_misshapen(gone, there, said):
     model, variables = ones()
-    state = models.torch_state(variables, model)
-    state["layer1.0.conv1.weigth"] = state.pop("layer1.0.conv1.weight")
-    state["bn1.bias"] = np.zeros(5, np.float32)
+    state = models.torch_state(variables, model) | there
+    for key in gone:
+        del state[key]
     with pytest.raises(UserError) as error:
         models.load_torch(variables, state, model)
-    said = str(error.value).splitlines()
-    assert said[0] == "the state dictionary does not fit ResNet:"
-    assert {line.split(";")[0].strip() for line in said[1:]} == {
-        "missing layer1.0.conv1.weight (our stage1_block1/conv1/conv/kernel)",
-        "misshapen bn1.bias: (5,) there, (4,) expected (our stem/norm/bias)",
-        "left over layer1.0.conv1.weigth",
-    }
-    assert "near it: layer1.0.conv1.weigth" in str(error.value)
+    assert str(error.value) == f"the state dictionary does not fit ResNet: {said}"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +180,7 @@ def test_a_new_head_stays_as_it_was():
     _, variables = ones()
     model, other = ones(num_classes=5)
     state = models.torch_state(variables, model)
-    with pytest.raises(UserError, match=r"misshapen fc\.weight"):
+    with pytest.raises(UserError, match=r"misshapen fc\."):
         models.load_torch(other, state, model)
     found = models.load_torch(other, state, model, new_head=True)
     assert equal(found["params"]["head"], other["params"]["head"])
@@ -233,7 +241,7 @@ def test_files_that_are_none_say_so(tmp_path, name, content, said):
 def test_pickles_that_would_run_code_are_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"weights": Rule("a", "b")}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="torch reads no weights in it"):
+    with pytest.raises(UserError, match=r"w.pth is no file of weights: expected .* nothing else"):
         models.load_torch({}, tmp_path / "w.pth", SMALL)
 
 
@@ -244,11 +252,12 @@ def test_what_is_no_array_in_a_state_dictionary_is_listed():
         models.load_torch(variables, state, model)
 
 
-def test_files_that_torch_cannot_read_say_why(tmp_path):
+def test_files_that_torch_cannot_read_are_no_weights(tmp_path):
     pytest.importorskip("torch")
     (tmp_path / "w.pth").write_text("junk\n")
-    with pytest.raises(UserError, match=r"torch reads no weights in it: [A-Z]\w+Error: "):
+    with pytest.raises(UserError, match=r"w.pth is no file of weights") as error:
         models.load_torch({}, tmp_path / "w.pth", SMALL)
+    assert "weights_only" not in str(error.value)
 
 
 def test_what_cannot_be_saved_or_filled_says_so(tmp_path):

@@ -1,12 +1,14 @@
 """Who may begin, join or change a sweep."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from jaxcnn.config import Config
 from jaxcnn.errors import UserError
-from jaxcnn.sweeps import start
+from jaxcnn.sweeps import results, start
+from jaxcnn.sweeps.folder import SweepFolder
 from jaxcnn.sweeps.settings import Settings
 
 SETTINGS = Settings(search=("learning_rate=log(1e-3,1)",), trials=4)
@@ -81,3 +83,19 @@ def test_a_folder_and_a_study_that_do_not_belong_together(folder, base, tmp_path
     with pytest.raises(UserError, match=r"has candidates that the study 'sweep' in sqlite:.* does not know"):
         start.begin(folder, elsewhere, base)
     assert folder.flags.read_text() == written
+
+
+def test_a_study_keeps_its_name_in_a_folder_of_another(folder, base, tmp_path, monkeypatch):
+    def ask(folder, settings, base):
+        with start.join(folder, settings, base) as (_, study):
+            known = len(study.trials())
+            study.ask()
+        return known
+
+    monkeypatch.setattr(start, "check", lambda text: None)
+    monkeypatch.setattr(start, "work", ask)
+    alone = replace(SETTINGS, launcher="none")
+    assert start.start(alone, base) == 0
+    copy = SweepFolder(shutil.copytree(folder.path, tmp_path / "copy"))
+    assert len(results.read(copy).candidates) == 1
+    assert start.start(alone, replace(base, workdir=str(copy.path))) == 1
