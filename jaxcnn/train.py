@@ -44,10 +44,11 @@ def main(words: list[str]) -> int:
         page = f"needs pip install 'jaxcnn[report]', then {cli.command('jaxcnn.report', folder)}"
     elif not (folder / "report.html").exists():
         report.write(folder)
+    judged = f"which validated best at {outcome.validation_accuracy:.2%}"
     print(
         f"{folder} {'was finished already' if finished else 'is finished'}: test accuracy "
         f"{outcome.test_accuracy:.2%} ({outcome.test_correct} of {outcome.test_count}), from step "
-        f"{outcome.best_step} of {outcome.steps}, which validated best at {outcome.validation_accuracy:.2%}\n"
+        f"{outcome.best_step} of {outcome.steps}, {'the last' if choices.full else judged}\n"
         f"  report       {page}\n"
         f"  checkpoints  {folder / 'checkpoints'}\n"
         f"  curves       {cli.curves_command(folder / 'tensorboard')}\n"

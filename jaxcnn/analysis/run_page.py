@@ -62,9 +62,7 @@ def learning(rows: Rows, best_step: int | None) -> Markup:
         "The first fifth of training may leave the frame."
     )
     if best_step is not None:
-        caption += (
-            f" The dotted line is step {best_step:,}, which validated best and is the model shown below."
-        )
+        caption += f" The dotted line is step {best_step:,}, whose model is shown below."
     return page.section("Learning curves", page.figure(element("div", *parts, class_="pair"), caption))
 
 
