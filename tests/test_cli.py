@@ -72,7 +72,7 @@ def test_defects_keep_their_traceback():
 def test_a_flagfile_that_is_no_text_is_one_line(tmp_path, capsys, join):
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(SystemExit) as ended:
-        cli._parse_flags(["program", *f"--flagfile{join}{tmp_path / 'x.png'}".split(" ")])
+        cli._parse_flags(lambda flag: "", ["program", *f"--flagfile{join}{tmp_path / 'x.png'}".split(" ")])
     assert ended.value.code == 2
     said = f"error: --flagfile{join}{tmp_path / 'x.png'}: this file is no text; name one with lines"
     assert capsys.readouterr().err == f"{said} --name=value\n"

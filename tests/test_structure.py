@@ -18,7 +18,7 @@ PACKAGE = ROOT / "jaxcnn"
 HELPERS = {"errors", "callstring", "files", "paths"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "callstring": {"errors"},
     "paths": set(),
     "config": {"errors"},

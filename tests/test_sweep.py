@@ -74,6 +74,7 @@ def test_its_tables_agree_with_its_run_folders(finished):
     assert table.column("val_accuracy").to_pylist() == [float(row["val_accuracy"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_its_page_says_so_and_its_commands_run(finished, tmp_path):
     folder, data, _ = finished
     text = (folder / "report.html").read_text()
@@ -96,6 +97,7 @@ def test_its_page_says_so_and_its_commands_run(finished, tmp_path):
     assert json.loads((tmp_path / "final" / "result.json").read_text())["best_step"] == 12
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_does_nothing_and_more_candidates_go_on(finished):
     folder, data, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/seed*/*.json")}

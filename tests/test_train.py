@@ -113,6 +113,7 @@ def test_a_run_leaves_everything_it_promises(whole):
     assert "left" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 12])
 def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_bytes(whole, train, tmp_path, step):
     assert_resumed_after_ctrl_c(whole, train, tmp_path / "run", step)
@@ -146,6 +147,7 @@ def assert_resumed_after_ctrl_c(whole, train, folder, step):
     assert (folder / "result.json").read_text() == (whole[0] / "result.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_bytes(whole, train, tmp_path):
     folder = tmp_path / "run"
     code = INTERRUPTED_AT.format(step=17, signal=int(signal.SIGKILL))
@@ -170,6 +172,7 @@ def test_a_finished_run_says_so_and_does_nothing(whole, train):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 def test_its_config_runs_the_same_job_again(whole, train, tmp_path):
     folder, _ = whole
     train(f"--flagfile={folder / 'config.flags'}", f"--workdir={tmp_path / 'again'}")

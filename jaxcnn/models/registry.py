@@ -66,9 +66,9 @@ def likely(name: str) -> str:
     """The names that are nearest to a wrong one, or where they stand.
 
     >>> likely("resnet2O")
-    'did you mean resnet32 or resnet20 or resnet?'
+    'did you mean resnet20 or resnet32 or resnet?'
     >>> likely("VGG16")
-    'did you mean vgg16 or vgg16_bn or vgg19?'
+    'did you mean vgg16 or vgg16_bn or vgg11?'
     """
     close = nearest(name.lower(), _BUILDERS)
     return close if close.startswith("did") else "python -m jaxcnn.describe --models='*' lists all names"

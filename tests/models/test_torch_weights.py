@@ -200,6 +200,7 @@ def test_the_first_kernels_are_summed_for_one_channel_where_it_is_asked_for():
     np.testing.assert_allclose(kernel, summed.transpose(1, 2, 0)[:, :, None], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["googlenet(width=0.05)", "inception_v3(width=0.02)", "fcn(stages=[1, 1, 1, 1], num_filters=2)"]
 )

@@ -83,6 +83,7 @@ def outputs_of(shape, kernel, numbers):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(deformable())
 def test_version_two_is_its_definition(case):

@@ -231,6 +231,7 @@ def test_a_pruned_lane_is_marked_and_another_takes_its_place(together, tmp_path)
     assert_close(mine[1], together[0][1])
 
 
+@pytest.mark.slow
 def test_many_steps_a_call_are_the_same_steps(tmp_path, monkeypatch):
     """As on accelerators: calls of eight steps, where runs are of different age and twelve steps long."""
     mine, single = (configs(tmp_path / place, varied=VARIED[:3]) for place in ("lanes", "alone"))

@@ -31,7 +31,7 @@ def test_weights_are_read_before_the_first_candidate(tmp_path):
     with pytest.raises(UserError, match=r"--init_from for --model=mlp.*gone.safetensors: no such file"):
         programs.check(search, replace(BASE, init_from=str(tmp_path / "gone.safetensors")))
     other = save(tmp_path / "other.safetensors", "lenet5")
-    with pytest.raises(UserError, match=r"does not fit MLP: missing .*; and \d+ more") as caught:
+    with pytest.raises(UserError, match=r"does not fit MLP: missing .* \(and \d+ more\)") as caught:
         programs.check(search, replace(BASE, init_from=other))
     assert "\n" not in str(caught.value)
     widths = Settings(search=("model=choice('mlp(hidden=[8])','mlp(hidden=[4])')",))

@@ -156,6 +156,7 @@ def postgres():
         scratch.cleanup()
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_on_postgresql_whatever_happens_to_it(folder, postgres):
     """Connections are cut, then the server goes down; one of the workers has to leave meanwhile."""
     settings = Settings(search=(SPACE,), trials=12, storage=postgres.url, lanes="2", heartbeat=1)
