@@ -102,13 +102,15 @@ class _Jit:
             leaves, self._result = jax.tree.flatten(result)
             return leaves
 
-        try:
-            with backend.lowered_here():
-                exported = jax.export.export(jax.jit(listed), disabled_checks=_ALLOWED)(*_abstract(lists))
-            text = bytes(exported.serialize())
-        except (NotImplementedError, ValueError):
-            # JAX writes no text of what calls Python (the first) or a kernel that is not always there (the
-            # second), so it is compiled as it is: traced anew, by which a mistake of its own is raised again
+        jitted, abstract = jax.jit(listed), _abstract(lists)
+        with backend.lowered_here():
+            jitted.trace(*abstract)  # a mistake in the step is raised here; what is exported finds the trace
+            try:
+                text = bytes(jax.export.export(jitted, disabled_checks=_ALLOWED)(*abstract).serialize())
+            except (NotImplementedError, ValueError):
+                # JAX writes no text of what calls Python (the first), or a kernel that is not always there
+                text = b""
+        if not text:
             self._program = backend.JitHere(listed, donate_argnums=0)
             return self._program.compile(*lists)
         self._program = self._compiled(text)

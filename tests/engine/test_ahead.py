@@ -116,11 +116,15 @@ def test_the_oldest_texts_go(compiled, tmp_path, monkeypatch):
 
 
 def test_a_mistake_in_a_step_is_raised(compiled):
+    traced = []
+
     def wrong(values, state, totals, batch):
+        traced.append(values)
         raise ValueError("the step says what is wrong with it")
 
     with pytest.raises(ValueError, match="the step says"):
         run(function=wrong)
+    assert len(traced) == 1  # and is not tried again as if no text could be written
 
 
 def test_a_text_that_does_not_compile_is_no_reason_to_go_without(compiled, monkeypatch):
