@@ -105,9 +105,8 @@ class Checkpoints:
                 json.loads((self.folder / str(step) / item).read_text())
                 for item in ("metrics/metrics", f"{DIGESTS}/metadata")
             )
-            score = float(written[SCORE])
-            kept = known.get(SCORE, score)  # those of older versions have it once
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            score, kept = float(written[SCORE]), float(known[SCORE])
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise Damaged(f"its score cannot be read: {_first_line(error)}") from error
         if score != kept:
             raise Damaged(f"its score changed: {score} is not {kept}")

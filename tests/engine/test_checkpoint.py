@@ -167,14 +167,14 @@ def test_a_newest_checkpoint_without_its_score_is_left_for_the_one_before(checkp
     assert said[1] == f"moved 2 to {checkpoints.folder.parent / 'damaged'}"
 
 
-def test_a_checkpoint_whose_score_is_kept_once_is_read(checkpoints):
-    """As all were at first."""
-    checkpoints.save(1, make_state(1), score=0.5)
+def test_a_score_that_nothing_vouches_for_is_damaged(checkpoints, said):
+    for step in (1, 2):
+        checkpoints.save(step, make_state(step), score=0.5)
     checkpoints.close()
-    place = checkpoints.folder / "1" / "digests" / "metadata"
+    place = checkpoints.folder / "2" / "digests" / "metadata"
     place.write_text(json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != "score"}))
-    assert checkpoints.score(1) == 0.5
-    assert checkpoints.restore_best(jax.eval_shape(make_state, 0))[0] == 1
+    assert checkpoints.restore_newest(jax.eval_shape(make_state, 0))[0] == 1
+    assert said[0].startswith("checkpoint 2 is damaged (its score cannot be read: KeyError")
 
 
 def test_a_missing_file_is_noticed(checkpoints, said):
