@@ -51,6 +51,10 @@ class RunFolder:
         """Whether a checkpoint is here to go on from."""
         return any(self.checkpoints.glob("[0-9]*"))
 
+    def trained(self) -> bool:
+        """Whether there is something here that another course would spoil."""
+        return self.begun() or self.result.exists()
+
     def check(self, config: Config) -> None:
         """Whether the folder is free for this job, or this job's already; changes nothing.
 
@@ -74,9 +78,7 @@ class RunFolder:
         others = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
         if others and not self.config.exists():
             raise UserError(f"{at} is no run folder and not empty (it holds {others[0]}); {advice}")
-        # before the first checkpoint nothing is trained that another course would spoil
-        trained = self.begun() or self.result.exists()
-        if trained and (changes := course_changes(self.read_config(), config)):
+        if self.trained() and (changes := course_changes(self.read_config(), config)):
             raise UserError(
                 f"{at} holds another job ({'; '.join(changes)}): set these back to resume it, or {advice}"
             )
@@ -106,7 +108,7 @@ class RunFolder:
                     f"--workdir={self.path} is in use by another process; wait for it, or use another one"
                 ) from error
             self.check(config)  # again, now that nobody else may change it
-            if not (self.begun() or self.result.exists()):
+            if not self.trained():
                 write_atomically(self.config, config.to_flagfile())
             yield
 
